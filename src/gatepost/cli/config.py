@@ -1,0 +1,78 @@
+"""``gatepost config check`` and ``gatepost config show``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gatepost.cli import exits
+from gatepost.cli.output import print_json
+from gatepost.cli.settings import Settings, common_options, pass_settings
+from gatepost.errors import ConfigError
+
+
+@click.group("config")
+def command() -> None:
+    """Check the configuration, or show what is in effect."""
+
+
+@command.command("check")
+@click.option("--full", is_flag=True, help="Check certificates, ports and the data directory too.")
+@common_options
+@pass_settings
+def check(settings: Settings, full: bool) -> int:
+    """Look for every problem in the configuration, without starting.
+
+    Exits with 0 when there is none and 78 when there are some. With --full it also looks at what the configuration
+    names: run it as the user that starts the server.
+    """
+    from gatepost.config.load import load_with_sources
+
+    try:
+        config, sources = load_with_sources(settings.config_file, data=settings.data)
+    except ConfigError as error:
+        if not settings.json:
+            raise
+        print_json({"ok": False, "problems": list(error.problems)})
+        return exits.CONFIG
+    problems: list[str] = []
+    if full:
+        from gatepost.cli.surroundings import survey
+
+        problems = survey(config)
+    files = [str(file) for file in sources.files]
+    if settings.json:
+        print_json({"ok": not problems, "files": files, "problems": problems})
+        return exits.CONFIG if problems else 0
+    if problems:
+        raise ConfigError("the configuration cannot be used here", problems=tuple(problems))
+    settings.say(f"{' + '.join(files) or 'The built-in defaults'}: no problems")
+    return 0
+
+
+@command.command("show")
+@click.option("--defaults", is_flag=True, help="Show the built-in defaults, whatever the file says.")
+@click.option("--changed", is_flag=True, help="Show only what differs from the defaults.")
+@common_options
+@pass_settings
+def show(settings: Settings, defaults: bool, changed: bool) -> None:
+    """Show the configuration in effect, as TOML that can be read again.
+
+    Passwords are never shown: the configuration names the files that hold them.
+    """
+    if defaults and changed:
+        raise click.UsageError("--defaults and --changed exclude each other.")
+    from gatepost.config.schema import Config
+    from gatepost.config.show import differences, plain, toml
+
+    base = plain(Config())
+    tables: dict[str, Any] = base if defaults else plain(settings.config())
+    if changed:
+        tables = differences(tables, base)
+    if settings.json:
+        print_json(tables)
+    elif tables:
+        click.echo(toml(tables), nl=False)
+    else:
+        click.echo("nothing differs from the defaults", err=True)

@@ -1,0 +1,26 @@
+"""``gatepost serve``: run the server in the foreground."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gatepost.cli.settings import Settings, common_options, pass_settings
+
+
+@click.command("serve")
+@common_options
+@pass_settings
+def command(settings: Settings) -> int:
+    """Run the server, in the foreground.
+
+    Without a configuration file it serves this machine alone, with a certificate that it makes for itself once.
+    Ends on SIGTERM or SIGINT, after the sessions that are going on; SIGHUP is `gatepost reload`.
+    """
+    config = settings.config()
+    from gatepost.serve.supervisor import main
+
+    code = main(config)
+    sys.stdout.flush()
+    return code

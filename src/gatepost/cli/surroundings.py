@@ -1,0 +1,106 @@
+"""What a configuration names, looked at on this machine: certificates, ports, directories, the user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gatepost.config.endpoints import parse_bind
+from gatepost.errors import CertificateError
+
+if TYPE_CHECKING:
+    from gatepost.config.schema import Config
+
+
+def survey(config: Config) -> list[str]:
+    """Everything that would keep the server from starting here, one line each."""
+    return [
+        *(f"{_where(config)}: {text}" for text in _certificate(config)),
+        *(f"{_where(config)}: {text}" for text in _files(config)),
+        *(f"{_where(config)}: {text}" for text in _data(config)),
+        *(f"{_where(config)}: {text}" for text in _ports(config)),
+    ]
+
+
+def _where(config: Config) -> str:
+    return str(config.source) if config.source else "built-in defaults"
+
+
+def _certificate(config: Config) -> Iterator[str]:
+    if config.tls.certificate is None:
+        return  # the first start makes one
+    from gatepost.tls.contexts import load_credential
+
+    try:
+        load_credential(config.tls.certificate, config.tls.key)
+    except CertificateError as error:
+        yield f"tls.certificate: {error.message}"
+
+
+def _files(config: Config) -> Iterator[str]:
+    named = {
+        "tls.ca_file": config.tls.ca_file,
+        "delivery.ca_file": config.delivery.ca_file,
+        "delivery.smarthost_password_file": config.delivery.smarthost_password_file,
+    }
+    for key, path in named.items():
+        if path is None:
+            continue
+        try:
+            with path.open("rb") as stream:
+                stream.read(1)
+        except OSError as error:
+            yield f"{key}: {path}: {error.strerror}"
+            continue
+        if key.endswith("password_file") and path.stat().st_mode & 0o077:
+            yield f"{key}: {path}: others may read it; chmod 600 {path}"
+
+
+def _data(config: Config) -> Iterator[str]:
+    for key, directory in (("data", config.data), ("run_directory", config.run_directory)):
+        if directory is None:
+            continue
+        nearest = next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
+        if not nearest.is_dir():
+            yield f"{key}: {nearest} is not a directory"
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            yield f"{key}: {nearest} may not be written by this user"
+    if os.geteuid() == 0:
+        try:
+            pwd.getpwnam(config.user)
+        except KeyError:
+            if "user" in config.model_fields_set:
+                yield f'user: there is no account "{config.user}"; make it with `useradd --system {config.user}`'
+
+
+def _ports(config: Config) -> Iterator[str]:
+    binds = [(f'listener "{each.name}"', text) for each in config.listener for text in each.bind]
+    if config.metrics.bind:
+        binds.append(("metrics.bind", config.metrics.bind))
+    for owner, text in binds:
+        host, port = parse_bind(text)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.bind((host, port))
+                sock.listen(1)
+        except OSError as error:
+            yield f"{owner}: cannot listen on {text}: {_reason(error, port)}"
+
+
+def _reason(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the port is in use (is the server running already?)"
+    if error.errno == errno.EACCES and port < 1024:
+        return "ports below 1024 need root, CAP_NET_BIND_SERVICE or socket activation"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine does not have that address"
+    return error.strerror or str(error)

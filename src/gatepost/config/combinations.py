@@ -1,0 +1,127 @@
+"""What keys may not say together.
+
+Works on the plain tables of a file, before or after validation, and passes over what has the wrong type: a file with a
+wrong type in one place and an impossible combination in another gets both problems at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from gatepost.config.endpoints import parse_bind
+from gatepost.config.quantities import parse_duration
+
+Key: TypeAlias = tuple[str | int, ...]
+_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: where, and what."""
+
+    key: Key
+    text: str
+
+
+def impossible(tables: Mapping[str, Any]) -> list[Problem]:
+    """Every impossible combination in the tables of a configuration."""
+    return [
+        *_tls(_table(tables.get("tls"))),
+        *_listeners(tables.get("listener"), _table(tables.get("metrics")).get("bind")),
+        *_delivery(_table(tables.get("delivery"))),
+        *_domains(tables.get("domains")),
+    ]
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tls(tls: Mapping[str, Any]) -> Iterator[Problem]:
+    if tls.get("key") is not None and tls.get("certificate") is None:
+        yield Problem(("tls", "key"), "a key without a certificate; set tls.certificate too")
+    low, high = tls.get("minimum", _VERSIONS[0]), tls.get("maximum")
+    if low in _VERSIONS and high in _VERSIONS and _VERSIONS.index(low) > _VERSIONS.index(high):
+        yield Problem(("tls", "maximum"), f"{high} is older than tls.minimum, {low}")
+    if tls.get("ciphers") is not None and low == "TLSv1.3":
+        yield Problem(("tls", "ciphers"), "ciphers are for TLS 1.2, which tls.minimum rules out; set tls.suites")
+    if tls.get("suites") is not None and high == "TLSv1.2":
+        yield Problem(("tls", "suites"), "suites are for TLS 1.3, which tls.maximum rules out; set tls.ciphers")
+
+
+def _listeners(listeners: object, metrics: object) -> Iterator[Problem]:
+    names: dict[str, int] = {}
+    binds: dict[tuple[str, int], str] = {}
+    for index, listener in enumerate(listeners if isinstance(listeners, list | tuple) else ()):
+        table = _table(listener)
+        yield from _listener(index, table)
+        name = table.get("name")
+        if isinstance(name, str) and names.setdefault(name, index) != index:
+            yield Problem(("listener", index, "name"), f'a second listener with the name "{name}"')
+        yield from _binds(("listener", index, "bind"), table.get("bind"), f'listener "{name}"', binds)
+    yield from _binds(("metrics", "bind"), metrics, "[metrics]", binds)
+
+
+def _listener(index: int, table: Mapping[str, Any]) -> Iterator[Problem]:
+    if table.get("tls") == "implicit" and table.get("starttls") == "deny":
+        yield Problem(
+            ("listener", index, "starttls"),
+            'a listener with tls = "implicit" cannot deny TLS; remove starttls, or set tls = "starttls"',
+        )
+    if table.get("protocol") == "submission" and table.get("tls") != "implicit" and table.get("starttls") == "deny":
+        yield Problem(
+            ("listener", index, "starttls"),
+            'a submission listener without TLS could never take a login; use "offer" or "require"',
+        )
+
+
+def _binds(key: Key, value: object, owner: str, seen: dict[tuple[str, int], str]) -> Iterator[Problem]:
+    for text in (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
+        try:
+            host, port = parse_bind(text) if isinstance(text, str) else ("", 0)
+        except ValueError:
+            continue  # the schema says so
+        wildcard = "::" if ":" in host else "0.0.0.0"
+        taken = next((seen[same] for same in ((host, port), (wildcard, port)) if same in seen), None)
+        if taken is None and host == wildcard:
+            taken = next((who for (h, p), who in seen.items() if p == port and (":" in h) == (":" in host)), None)
+        if port and taken is not None:
+            yield Problem(key, f'"{text}" is bound twice: {taken} has it already')
+        seen.setdefault((host, port), owner)
+
+
+def _delivery(delivery: Mapping[str, Any]) -> Iterator[Problem]:
+    smarthost = delivery.get("smarthost")
+    user, password = delivery.get("smarthost_user"), delivery.get("smarthost_password_file")
+    if user is not None and password is None:
+        yield Problem(("delivery", "smarthost_user"), "a user without a password; set delivery.smarthost_password_file")
+    if password is not None and user is None:
+        yield Problem(("delivery", "smarthost_password_file"), "a password without a user; set delivery.smarthost_user")
+    if smarthost is None and user is not None:
+        yield Problem(("delivery", "smarthost_user"), "a user for no smarthost; set delivery.smarthost")
+    if smarthost is None and delivery.get("smarthost_tls") == "implicit":
+        yield Problem(("delivery", "smarthost_tls"), "implicit TLS to no smarthost; set delivery.smarthost")
+    if delivery.get("tls_level") == "none":
+        if delivery.get("smarthost_tls") == "implicit":
+            yield Problem(("delivery", "tls_level"), 'cannot be "none" with smarthost_tls = "implicit"')
+        if user is not None:
+            yield Problem(("delivery", "tls_level"), 'cannot be "none" with a login: it would travel in the clear')
+    first, longest = _seconds(delivery.get("retry_first", 300)), _seconds(delivery.get("retry_max", 14400))
+    if first is not None and longest is not None and first > longest:
+        yield Problem(("delivery", "retry_first"), "is longer than delivery.retry_max")
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return parse_duration(value)
+    except ValueError:
+        return None
+
+
+def _domains(domains: object) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for domain in domains if isinstance(domains, list | tuple) else ():
+        if isinstance(domain, str):
+            if domain.lower() in seen:
+                yield Problem(("domains",), f'"{domain}" stands twice')
+            seen.add(domain.lower())

@@ -1,0 +1,343 @@
+"""Every key of the configuration: its type, its default, what it means.
+
+This is the single source: the loader validates with it, ``gatepost config show`` and ``docs/configuration.md`` are
+written from it. A key's description is one or two sentences for the operator. What one key can say alone is checked
+here; what keys may not say together is in ``config.combinations``.
+
+Relative paths in a file are relative to that file (``config.load`` sees to it).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    Strict,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from gatepost.config.addresses import AddressList
+from gatepost.config.combinations import impossible
+from gatepost.config.endpoints import parse_bind, parse_endpoint, parse_nameserver
+from gatepost.config.names import check_address, check_domain, system_hostname
+from gatepost.config.quantities import format_duration, parse_duration, parse_size
+
+
+def _address_list(value: object) -> AddressList:
+    if isinstance(value, AddressList):
+        return value
+    if isinstance(value, str):
+        return AddressList((value,))
+    if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+        return AddressList(value)
+    raise ValueError("not a list of addresses")
+
+
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _checked(check: Any) -> BeforeValidator:
+    """Check text with a function that raises ValueError, and keep the text as it was written."""
+
+    def keep(value: object) -> object:
+        if isinstance(value, str):
+            check(value)
+        return value
+
+    return BeforeValidator(keep)
+
+
+def _alias_name(value: object) -> object:
+    return check_address(value, bare_local=True) if isinstance(value, str) else value
+
+
+Duration: TypeAlias = Annotated[
+    float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str, when_used="json")
+]
+Size: TypeAlias = Annotated[int, BeforeValidator(parse_size)]
+Addresses: TypeAlias = Annotated[
+    AddressList, BeforeValidator(_address_list), PlainSerializer(list[str], return_type=list[str], when_used="json")
+]
+Bind: TypeAlias = Annotated[str, _checked(parse_bind)]
+Endpoint: TypeAlias = Annotated[str, _checked(parse_endpoint)]
+Nameserver: TypeAlias = Annotated[str, _checked(parse_nameserver)]
+Domain: TypeAlias = Annotated[
+    str, BeforeValidator(lambda value: check_domain(value) if isinstance(value, str) else value)
+]
+AliasName: TypeAlias = Annotated[str, BeforeValidator(_alias_name)]
+AliasTargets: TypeAlias = Annotated[
+    tuple[AliasName, ...], Field(min_length=1, max_length=1000), BeforeValidator(_one_or_many)
+]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][-a-z0-9_]{0,62}$")]
+Count: TypeAlias = Annotated[int, Strict()]
+Switch: TypeAlias = Annotated[bool, Strict()]
+TLSVersion: TypeAlias = Literal["TLSv1.2", "TLSv1.3"]
+
+
+class Table(BaseModel):
+    """What all tables have in common: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=False,
+        arbitrary_types_allowed=True,
+        str_max_length=4096,
+        hide_input_in_errors=True,
+    )
+
+
+class TLS(Table):
+    """Our certificate, and what a handshake may agree on."""
+
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate and its chain, and the key too unless `key` is set. "
+        "Without it the first start makes a self-signed one.",
+    )
+    key: Path | None = Field(
+        default=None, description="PEM file with the private key, when it is not in `certificate`."
+    )
+    minimum: TLSVersion = Field(default="TLSv1.2", description="Oldest TLS version that is spoken.")
+    maximum: TLSVersion | None = Field(default=None, description="Newest TLS version that is spoken; unset: no bound.")
+    ciphers: str | None = Field(
+        default=None, description="TLS 1.2 ciphers, as an OpenSSL cipher list; unset: forward secrecy and AEAD only."
+    )
+    suites: str | None = Field(
+        default=None, description="TLS 1.3 cipher suites, separated by colons; unset: those of the TLS library."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file with the authorities that are trusted; unset: those of the system."
+    )
+
+
+class Listener(Table):
+    """Where mail comes in, and how."""
+
+    name: Name = Field(description="Name in logs, metrics and rules; lower-case letters, digits, `-` and `_`.")
+    protocol: Literal["smtp", "submission", "lmtp"] = Field(
+        description="`smtp`: mail for our domains from anywhere; `submission`: mail from our users to anywhere, "
+        "after a login; `lmtp`: mail for our domains from another server of ours (RFC 2033)."
+    )
+    bind: Annotated[tuple[Bind, ...], Field(min_length=1, max_length=64), BeforeValidator(_one_or_many)] = Field(
+        description='Addresses with ports to listen on, such as `"0.0.0.0:25"` or `"[::]:25"`.'
+    )
+    tls: Literal["starttls", "implicit"] = Field(
+        default="starttls",
+        description="`starttls`: begin in the clear and upgrade; `implicit`: TLS from the first byte.",
+    )
+    starttls: Literal["offer", "require", "deny"] = Field(
+        default="offer",
+        description="`offer` it, `require` it before mail, or `deny` it: neither offered nor accepted. "
+        "A submission listener takes a login only inside TLS whatever stands here.",
+    )
+
+
+class Limits(Table):
+    """What one peer, one session and one message may cost."""
+
+    message_size: Size = Field(default=52428800, description="Largest message accepted, in bytes (RFC 1870).")
+    recipients: Count = Field(
+        default=1000, ge=100, le=100000, description="Recipients of one message (RFC 5321 asks for 100)."
+    )
+    errors: Count = Field(default=10, ge=1, le=1000, description="Protocol errors in a session before it is ended.")
+    connections: Count = Field(default=1000, ge=1, le=1000000, description="Connections at a time, for each listener.")
+    connections_per_address: Count = Field(default=50, ge=1, description="Connections at a time from one address.")
+    connection_rate_per_address: Count = Field(
+        default=300, ge=1, description="New connections a minute from one address."
+    )
+    message_rate_per_address: Count = Field(default=600, ge=1, description="Messages a minute from one address.")
+    handshake_timeout: Duration = Field(default=30.0, gt=0, le=3600, description="Time for a whole TLS handshake.")
+    command_timeout: Duration = Field(
+        default=300.0, gt=0, le=86400, description="Time to wait for a command (RFC 5321 §4.5.3.2 asks for 5 minutes)."
+    )
+    data_timeout: Duration = Field(
+        default=180.0, gt=0, le=86400, description="Time to wait for more of a message's content (RFC 5321 §4.5.3.2.5)."
+    )
+    session_timeout_before_auth: Duration = Field(
+        default=600.0, gt=0, le=86400, description="Time that a submission connection has to log in."
+    )
+    auth_failures: Count = Field(
+        default=5, ge=1, le=1000, description="Failed logins from one address before its answers are delayed."
+    )
+    exempt: Addresses = Field(
+        default=AddressList(("127.0.0.1", "::1")),
+        description="Addresses free of the limits per address, never of the totals.",
+    )
+    line_ends: Literal["strict", "normalise"] = Field(
+        default="strict",
+        description="`strict` refuses bare CR and LF from everybody; `normalise` accepts a bare LF as a line end.",
+    )
+    normalise_from: Addresses = Field(
+        default=AddressList(), description="Addresses of old peers whose bare LF is accepted as a line end."
+    )
+    received_hops: Count = Field(
+        default=100, ge=10, le=1000, description="`Received:` lines in a message before it is refused as looping."
+    )
+
+
+class Delivery(Table):
+    """How mail goes on."""
+
+    hold: Switch = Field(default=False, description="Accept and queue mail, and deliver none.")
+    smarthost: Endpoint | None = Field(
+        default=None, description='Server that takes all outgoing mail, `"host:port"`; unset: deliver by MX.'
+    )
+    smarthost_user: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="User name for the smarthost; needs `smarthost_password_file`.",
+    )
+    smarthost_password_file: Path | None = Field(
+        default=None, description="File whose first line is the password for the smarthost."
+    )
+    smarthost_tls: Literal["starttls", "implicit"] = Field(
+        default="starttls", description="`starttls`: upgrade as `tls_level` says; `implicit`: TLS from the first byte."
+    )
+    tls_level: Literal["none", "may", "encrypt", "verify"] = Field(
+        default="may",
+        description="TLS towards other servers: `none`, `may` (when offered, unverified, in the clear otherwise), "
+        "`encrypt` (always, unverified), `verify` (always, with a trusted certificate for the server's name).",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file with the authorities trusted at `verify`; unset: `tls.ca_file`."
+    )
+    lifetime: Duration = Field(default=432000.0, gt=0, description="Time that a message is retried before it bounces.")
+    retry_first: Duration = Field(
+        default=300.0, gt=0, description="Time before the first retry; each later one waits longer."
+    )
+    retry_max: Duration = Field(default=14400.0, gt=0, description="Longest time between two retries.")
+    concurrency: Count = Field(default=50, ge=1, le=10000, description="Outgoing connections at a time.")
+    concurrency_per_destination: Count = Field(
+        default=5, ge=1, le=1000, description="Outgoing connections to one destination."
+    )
+    messages_per_connection: Count = Field(
+        default=100, ge=1, le=100000, description="Messages over one outgoing connection before a new one is opened."
+    )
+    connect_timeout: Duration = Field(
+        default=30.0, gt=0, le=3600, description="Time to wait for an outgoing connection."
+    )
+    port: Count = Field(default=25, ge=1, le=65535, description="Port of the servers that MX records name.")
+    resolver: (
+        Annotated[tuple[Nameserver, ...], Field(min_length=1, max_length=16), BeforeValidator(_one_or_many)] | None
+    ) = Field(
+        default=None, description="Name servers to ask, address or `address:port`; unset: those of /etc/resolv.conf."
+    )
+    bounce_size: Size = Field(
+        default=65536,
+        description="Largest message that a bounce returns whole, in bytes; of larger ones it returns the header.",
+    )
+
+
+class Metrics(Table):
+    """What monitoring may read."""
+
+    bind: Bind | None = Field(
+        default=None, description="Address and port that serve `/metrics`, `/healthz` and `/readyz`; unset: none."
+    )
+
+
+def default_listeners() -> tuple[Listener, ...]:
+    """The listeners of a configuration that names none: loopback only, ports that need no root."""
+    return (
+        Listener(name="mx", protocol="smtp", bind=("127.0.0.1:2525", "[::1]:2525")),
+        Listener(name="submission", protocol="submission", bind=("127.0.0.1:2587", "[::1]:2587")),
+        Listener(name="submissions", protocol="submission", bind=("127.0.0.1:2465", "[::1]:2465"), tls="implicit"),
+    )
+
+
+def default_data() -> Path:
+    """``/var/lib/gatepost`` for root, otherwise ``gatepost`` in the XDG state folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/gatepost")
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "gatepost"
+
+
+class Config(Table):
+    """The whole configuration."""
+
+    hostname: Domain = Field(
+        default_factory=system_hostname,
+        description="Our name in greetings, in `Received:` lines and in the self-signed certificate; "
+        "unset: the system's full name.",
+    )
+    domains: tuple[Domain, ...] = Field(
+        default_factory=lambda known: tuple(dict.fromkeys((known.get("hostname", "localhost"), "localhost"))),
+        description="Mail for these is kept here; all else is relayed for users, and refused for others. "
+        "Unset: `hostname` and `localhost`.",
+    )
+    data: Path = Field(
+        default_factory=default_data,
+        description="Directory of the queue, the accounts and the mail; unset: /var/lib/gatepost for root, "
+        "else gatepost in the XDG state folder.",
+    )
+    run_directory: Path | None = Field(default=None, description="Directory of the local sockets; unset: `data`.")
+    user: str = Field(
+        default="gatepost",
+        pattern=r"^[A-Za-z_][-A-Za-z0-9_.]{0,31}$",
+        description="Account that the workers run as, when started by root.",
+    )
+    workers: Count = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Processes that serve the listeners; 0: one for each processor that may be used.",
+    )
+    drain_seconds: Duration = Field(
+        default=30.0, ge=0, le=3600, description="Time that sessions have to end when the server stops or reloads."
+    )
+    log: Literal["text", "json"] = Field(
+        default="text", description="Form of the log lines: `text` (key=value) or `json`."
+    )
+    tls: TLS = Field(default_factory=TLS)
+    listener: tuple[Listener, ...] = Field(default_factory=default_listeners, min_length=1, max_length=256)
+    limits: Limits = Field(default_factory=Limits)
+    delivery: Delivery = Field(default_factory=Delivery)
+    aliases: dict[AliasName, AliasTargets] = Field(
+        default_factory=dict,
+        description="Other names of mailboxes: `name` (in every domain of ours) or `name@domain` = one target or "
+        "a list, each a name here or an address anywhere.",
+    )
+    metrics: Metrics = Field(default_factory=Metrics)
+
+    _source: Path | None = PrivateAttr(None)
+    _given_data: Path | None = PrivateAttr(None)
+
+    @property
+    def source(self) -> Path | None:
+        """The main file that this was read from; None for the built-in defaults."""
+        return self._source
+
+    @property
+    def given_data(self) -> Path | None:
+        """``data`` when it was given apart from the file, as by ``--data``."""
+        return self._given_data
+
+    def remember(self, source: Path | None, given_data: Path | None) -> None:
+        """Called by the loader alone: what to read again on a reload."""
+        self._source, self._given_data = source, given_data
+
+    @property
+    def runtime(self) -> Path:
+        """Where the local sockets are: ``run_directory``, else ``data``."""
+        return self.run_directory or self.data
+
+    @model_validator(mode="after")
+    def _refuse_impossible(self) -> Config:
+        problems = impossible(self.model_dump(exclude_defaults=False))
+        if problems:
+            text = "; ".join(f"{'.'.join(map(str, problem.key))}: {problem.text}" for problem in problems)
+            raise PydanticCustomError("impossible", "{text}", {"text": text})
+        return self

@@ -1,0 +1,53 @@
+"""The configuration written as tables, as TOML, and as what differs from the defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from gatepost.config.schema import Config
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """The configuration as plain tables; keys that are not set are left out, durations stand as text."""
+    tables = config.model_dump(mode="json", exclude_none=True)
+    assert isinstance(tables, dict)
+    return tables
+
+
+def differences(tables: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """What of ``tables`` is not the same in ``base``; lists of tables are given whole."""
+    changed: dict[str, Any] = {}
+    for name, value in tables.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            if inner := differences(value, base[name]):
+                changed[name] = inner
+        elif name not in base or value != base[name]:
+            changed[name] = value
+    return changed
+
+
+def toml(tables: dict[str, Any], prefix: str = "") -> str:
+    """The tables as TOML: first the plain keys, then tables and lists of tables."""
+    lines: list[str] = []
+    later: list[str] = []
+    for name, value in tables.items():
+        key = name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+        if isinstance(value, dict):
+            later.append(f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}" if value else "")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            later += [f"\n[[{prefix}{key}]]\n{toml(item, f'{prefix}{key}.')}" for item in value]
+        else:
+            lines.append(f"{key} = {_value(value)}\n")
+    text = "".join(lines) + "".join(later)
+    return text if prefix else text.lstrip("\n")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

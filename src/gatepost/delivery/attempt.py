@@ -1,0 +1,238 @@
+"""One attempt on one server: connect, greet, protect, log in. What comes out is an open ``Session``.
+
+``opening`` is the conversation itself, a dialogue without I/O. TLS comes about by level:
+
+============  ====================================================================================================
+``none``      never asked for
+``may``       asked for where it is listed, any certificate. Where it does not come about, once more on a *new* connection
+              in the clear (CONFORMANCE A15); the log says so
+``encrypt``   must come about, any certificate; otherwise the message waits
+``verify``    must come about, with a trusted certificate for the name of the server; otherwise the message waits
+============  ====================================================================================================
+
+A connection on which a handshake failed is never used again, and plaintext injected behind the go-ahead leads to no
+second attempt at any level. A password is sent inside TLS only.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar, final
+
+from gatepost.config.endpoints import format_endpoint
+from gatepost.delivery.route import Hop, Kind
+from gatepost.delivery.session import Session
+from gatepost.delivery.trouble import Stage, Trouble, trouble_of
+from gatepost.errors import GatepostError, LocalProtocolError
+from gatepost.net.dial import dial
+from gatepost.observe.logs import event
+from gatepost.queue.outcome import Outcome, Result
+from gatepost.tls.contexts import ClientContext, ClientTLS
+from gatepost.wire.dialogue import Dialogue, upgrade
+from gatepost.wire.sasl.mechanisms import choose
+from gatepost.wire.sasl.outcome import Credentials
+from gatepost.wire.sasl.scram import bindings_of
+from gatepost.wire.smtp.capabilities import Capabilities
+from gatepost.wire.smtp.client import PlainClient, SecureClient
+from gatepost.wire.smtp.refusals import StartTLSRefused
+from gatepost.wire.smtp.timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
+from gatepost.wire.upgrade import Origin, TLSEvidence
+
+Level: TypeAlias = Literal["none", "may", "encrypt", "verify"]
+Client: TypeAlias = PlainClient | SecureClient
+T = TypeVar("T")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One address of one host.
+
+    :param hop: the host and its port.
+    :param address: the IP address to connect to.
+    :param kind: how the route came about.
+    """
+
+    hop: Hop
+    address: str
+    kind: Kind
+
+    @property
+    def remote(self) -> str:
+        """``name[address]:port``, for logs, outcomes and reports."""
+        if self.hop.host == self.address:
+            return format_endpoint(self.address, self.hop.port)
+        return f"{self.hop.host}[{self.address}]:{self.hop.port}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """How servers are approached; one for all servers, from the configuration.
+
+    :param hostname: our name in EHLO.
+    :param level: the TLS level.
+    :param tls: with whom we trust; None only at level ``none``.
+    :param implicit: whether TLS begins with the first octet (RFC 8314 §3.3), for a smarthost.
+    :param credentials: what we log in with, for a smarthost, or None.
+    """
+
+    hostname: str
+    level: Level = "may"
+    tls: ClientContext | None = None
+    implicit: bool = False
+    credentials: Credentials | None = None
+    connect_seconds: float = 30.0
+    handshake_seconds: float = 30.0
+    timeouts: ClientTimeouts = DEFAULT_TIMEOUTS
+
+    def settings(self, target: Target) -> ClientTLS | None:
+        """What TLS with this server asks for: its name, as the route gave it, is the one to verify."""
+        if self.level == "none" or self.tls is None:
+            return None
+        return ClientTLS(self.tls, target.hop.host, self.level)
+
+
+class Connection(Protocol):
+    """What an attempt needs of a connection: ``net.drive.Wire``."""
+
+    @property
+    def origin(self) -> Origin: ...
+    @property
+    def evidence(self) -> TLSEvidence | None: ...
+    @property
+    def closed(self) -> bool: ...
+    async def run(self, dialogue: Dialogue[T]) -> T: ...
+    async def handshake(self) -> TLSEvidence: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+Dialer: TypeAlias = Callable[[Target, Approach], Awaitable[Connection]]
+
+
+async def connect(target: Target, approach: Approach) -> Connection:
+    """Open a TCP connection (``net.dial``)."""
+    return await dial(
+        target.address, target.hop.port, dialer="delivery", tls=approach.settings(target),
+        connect_seconds=approach.connect_seconds, handshake_seconds=approach.handshake_seconds,
+    )  # fmt: skip
+
+
+@final
+class Opening:
+    """The conversation up to the first MAIL. ``stage`` says how far it is.
+
+    :param in_clear: leave TLS alone: the second try at level ``may``.
+    """
+
+    __slots__ = ("_approach", "_in_clear", "_kind", "stage")
+
+    def __init__(self, approach: Approach, kind: Kind, *, in_clear: bool) -> None:
+        self._approach = approach
+        self._kind = kind
+        self._in_clear = in_clear
+        self.stage = Stage.GREETING
+
+    def starttls(self, origin: Origin) -> Dialogue[tuple[Client, Capabilities]]:
+        """Begin in the clear, and upgrade as the level says.
+
+        :raises GatepostError, OSError: see ``trouble_of``.
+        """
+        approach = self._approach
+        client = PlainClient(origin, hostname=approach.hostname, timeouts=approach.timeouts)
+        yield from client.greeting()
+        self.stage = Stage.HELLO
+        capabilities = yield from client.hello()
+        self._look_in_the_mirror(capabilities)
+        if self._in_clear or approach.level == "none" or (approach.level == "may" and not capabilities.starttls):
+            if approach.credentials is not None:
+                raise LocalProtocolError("a password is sent inside TLS only", enhanced="4.7.0", temporary=True)
+            return client, capabilities
+        self.stage = Stage.TLS
+        if not capabilities.starttls:
+            raise StartTLSRefused(None)
+        ready = yield from client.start_tls()
+        evidence = yield from upgrade(ready)
+        self.stage = Stage.HELLO
+        return (
+            yield from self._inside(
+                SecureClient(origin, evidence, hostname=approach.hostname, timeouts=approach.timeouts)
+            )
+        )
+
+    def implicit(self, origin: Origin, evidence: TLSEvidence) -> Dialogue[tuple[Client, Capabilities]]:
+        """Begin inside TLS."""
+        client = SecureClient(origin, evidence, hostname=self._approach.hostname, timeouts=self._approach.timeouts)
+        yield from client.greeting()
+        self.stage = Stage.HELLO
+        return (yield from self._inside(client))
+
+    def _inside(self, client: SecureClient) -> Dialogue[tuple[Client, Capabilities]]:
+        capabilities = yield from client.hello()
+        self._look_in_the_mirror(capabilities)
+        credentials = self._approach.credentials
+        if credentials is not None:
+            self.stage = Stage.LOGIN
+            bindings = bindings_of(client.evidence)
+            mechanism = choose(capabilities.auth, credentials, bindings, nonce=secrets.token_urlsafe(24))
+            yield from client.authenticate(mechanism)
+        return client, capabilities
+
+    def _look_in_the_mirror(self, capabilities: Capabilities) -> None:
+        """A mail exchanger that has our own name is ourselves (RFC 5321 §6.3): mail would go round for ever."""
+        if self._kind in ("mx", "implicit") and capabilities.server_name.lower() == self._approach.hostname.lower():
+            raise Trouble(Outcome(Result.FAILED, 0, "5.4.6", "mail loops back: the server has our own name"))
+
+
+async def open_session(target: Target, approach: Approach, dialer: Dialer = connect) -> Session:
+    """Open a session with a server, with TLS as the level says.
+
+    :raises Trouble: when it cannot be had; nothing was sent to that server then.
+    """
+    try:
+        return await _try(target, approach, dialer, in_clear=False)
+    except Trouble as trouble:
+        if trouble.injected:
+            event("delivery.plaintext_after_upgrade", "error", relay=target.remote, reason=trouble.message)
+        if not (
+            trouble.in_clear and approach.level == "may" and approach.credentials is None and not approach.implicit
+        ):
+            raise
+        event(
+            "delivery.in_clear", "notice", relay=target.remote, reason=trouble.message, level="may",
+            result=trouble.outcome.tlsrpt.value if trouble.outcome.tlsrpt else None,
+        )  # fmt: skip
+    return await _try(target, approach, dialer, in_clear=True)
+
+
+async def _try(target: Target, approach: Approach, dialer: Dialer, *, in_clear: bool) -> Session:
+    stage = Stage.CONNECT
+    opening = Opening(approach, target.kind, in_clear=in_clear)
+    connection: Connection | None = None
+    opened = False
+    try:
+        connection = await dialer(target, approach)
+        if approach.implicit:
+            stage = Stage.TLS
+            evidence = await connection.handshake()
+            stage = opening.stage
+            client, capabilities = await connection.run(opening.implicit(connection.origin, evidence))
+        else:
+            stage = opening.stage
+            client, capabilities = await connection.run(opening.starttls(connection.origin))
+        opened = True
+        return Session(connection, client, capabilities, target.remote, time.monotonic())
+    except (GatepostError, OSError) as error:
+        reached = stage if stage in (Stage.CONNECT, Stage.TLS) else opening.stage
+        raise trouble_of(error, reached, remote=target.remote) from error
+    finally:
+        if connection is not None and not opened:
+            connection.abort()
+
+
+SessionOpener: TypeAlias = Callable[[Target], Awaitable[Session]]
+OPENING_LIMIT: Final = 900.0  # seconds; the sum of the deadlines of an opening never passes this by much

@@ -1,0 +1,144 @@
+"""An open conversation with a server, over which messages go one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, cast, final
+
+from gatepost.delivery.trouble import Stage, trouble_of
+from gatepost.errors import GatepostError, LocalProtocolError
+from gatepost.queue.item import Lease, QueuedMessage
+from gatepost.queue.outcome import Outcome, Result, judge
+from gatepost.wire.smtp.capabilities import Capabilities
+from gatepost.wire.smtp.envelope import Envelope, EnvelopeRecipient
+from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.upgrade import TLSEvidence
+
+if TYPE_CHECKING:
+    from gatepost.delivery.attempt import Client, Connection
+
+RECIPIENTS: Final = 100  # of one transaction; what every server must take (RFC 5321 §4.5.3.1.8)
+
+
+@final
+class Session:
+    """A server that was greeted, with TLS and login behind it.
+
+    :param connection: the connection; the session owns it.
+    :param client: the engine that speaks.
+    :param capabilities: what the server listed last.
+    :param remote: who it is, for outcomes.
+    :param now: a monotonic time.
+    """
+
+    __slots__ = ("_client", "_connection", "capabilities", "idle_since", "messages", "remote", "tls", "usable")
+
+    def __init__(
+        self, connection: Connection, client: Client, capabilities: Capabilities, remote: str, now: float
+    ) -> None:
+        self._connection = connection
+        self._client = client
+        self.capabilities = capabilities
+        self.remote = remote
+        self.tls = tls_line(connection.evidence)
+        self.messages = 0
+        self.idle_since = now
+        self.usable = True
+
+    @property
+    def alive(self) -> bool:
+        """Whether the next message can be tried on it: nothing was broken, and the server has not hung up."""
+        return self.usable and not self._connection.closed
+
+    @property
+    def recipients_limit(self) -> int:
+        """Recipients for one transaction (RFC 9422 RCPTMAX may lower it)."""
+        return min(RECIPIENTS, self.capabilities.limits.get("RCPTMAX", RECIPIENTS))
+
+    def messages_limit(self, configured: int) -> int:
+        """Messages for this connection (RFC 9422 MAILMAX may lower it)."""
+        return min(configured, self.capabilities.limits.get("MAILMAX", configured))
+
+    async def transfer(
+        self, message: QueuedMessage, leases: Sequence[Lease], content: Iterable[bytes]
+    ) -> list[tuple[Outcome, bool]]:
+        """Send one message to some of its recipients.
+
+        :param leases: at most ``recipients_limit``.
+        :return: for each recipient its outcome, and whether another server may be tried for it at once. That is never
+            so when the whole content was sent and the reply is missing: the server may have taken it, and the wait
+            bounds the duplicates (RFC 1047).
+        """
+        self.messages += 1
+        verdicts: list[tuple[Outcome, bool] | None] = []
+        envelope_recipients: list[EnvelopeRecipient] = []
+        for lease in leases:
+            recipient = _recipient(lease)
+            if isinstance(recipient, EnvelopeRecipient):
+                envelope_recipients.append(recipient)
+                verdicts.append(None)
+            else:
+                verdicts.append((self._own(recipient), False))
+        if not envelope_recipients:
+            return [verdict for verdict in verdicts if verdict is not None]
+        results = iter(await self._submit(message, tuple(envelope_recipients), content))
+        return [next(results) if verdict is None else verdict for verdict in verdicts]
+
+    async def _submit(
+        self, message: QueuedMessage, recipients: tuple[EnvelopeRecipient, ...], content: Iterable[bytes]
+    ) -> list[tuple[Outcome, bool]]:
+        try:
+            envelope = Envelope(
+                message.sender, recipients, message.size, cast(Literal["7BIT", "8BITMIME"], message.eightbit),
+                message.smtputf8, cast(Literal["FULL", "HDRS"] | None, message.ret), message.envid,
+            )  # fmt: skip
+            submission = await self._connection.run(self._client.submit(envelope, content))
+        except (GatepostError, OSError) as error:
+            return self._broken(error, len(recipients))
+        if not self._client.ready:
+            self.usable = False
+        return [(self._judge(reply), reply.code >= 400) for reply in submission.replies]
+
+    def _broken(self, error: Exception, count: int) -> list[tuple[Outcome, bool]]:
+        self.usable = False
+        outcome = trouble_of(error, Stage.TRANSFER, remote=self.remote, tls=self.tls).outcome
+        return [(outcome, False)] * count
+
+    def _judge(self, reply: Reply) -> Outcome:
+        text = reply.text if isinstance(reply.text, str) else " / ".join(reply.text)
+        return judge(reply.code, reply.enhanced, text, remote=self.remote, tls=self.tls)
+
+    def _own(self, error: LocalProtocolError) -> Outcome:
+        return Outcome(Result.FAILED, 0, error.enhanced or "5.1.3", f"not sent: {error}", self.remote, self.tls)
+
+    async def quit(self) -> None:
+        """Say QUIT and close. What was delivered stays delivered whatever becomes of it."""
+        if self.alive:
+            with contextlib.suppress(GatepostError, OSError):
+                await self._connection.run(self._client.quit())
+        self.abort()
+
+    def abort(self) -> None:
+        """Close without a word."""
+        self.usable = False
+        self._connection.close()
+
+
+def _recipient(lease: Lease) -> EnvelopeRecipient | LocalProtocolError:
+    """The recipient of an envelope, or why it cannot be one. An ORCPT that cannot be passed on is left out."""
+    try:
+        return EnvelopeRecipient(lease.address, lease.notify, lease.orcpt)
+    except LocalProtocolError:
+        try:
+            return EnvelopeRecipient(lease.address)
+        except LocalProtocolError as error:
+            return error
+
+
+def tls_line(evidence: TLSEvidence | None) -> str:
+    """How a connection is secured, in one line; empty when it is not."""
+    if evidence is None:
+        return ""
+    parts = [evidence.version, evidence.cipher, evidence.group, evidence.verification.status]
+    return " ".join([*(part for part in parts if part), *(["resumed"] if evidence.resumed else [])])

@@ -1,0 +1,231 @@
+"""The asyncio driver of client dialogues.
+
+A ``Wire`` is a connection that we opened. It runs dialogues (``wire.dialogue``), one at a time, and performs their
+effects: it writes, waits for octets until the deadline of the step, and upgrades. Octets that nobody asked for wait in
+a bounded inbox; the inbox is what a plaintext engine's residue is judged from, so the upgrade refuses when it is not
+empty: a server that speaks before its handshake is not believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+from gatepost.errors import DeadlineExceeded, GatepostError, LocalProtocolError, UpgradeError
+from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.net.transport import Receiver, Transport
+from gatepost.tls.engine import ClientHandshake, ClientTLS
+from gatepost.wire.dialogue import Dialogue, Effect, Receive, Result, Send, Upgrade
+from gatepost.wire.upgrade import Origin, PlaintextAfterUpgrade, Role, TLSEvidence, UpgradeReady
+
+T = TypeVar("T")
+
+INBOX_LIMIT: Final = 1 << 18  # octets that a peer may send before anybody asks for them
+HANDSHAKE_SECONDS: Final = 30.0
+
+
+class Wire:
+    """A connection that we opened, and the driver of the dialogues on it.
+
+    :param loop: the running loop.
+    :param transport: the connected socket.
+    :param origin: where the connection leads.
+    :param tls: what an upgrade uses; without it an ``Upgrade`` effect is refused.
+    :param handshake_seconds: the deadline of a handshake.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_deadline",
+        "_ended",
+        "_error",
+        "_handshake_seconds",
+        "_inbox",
+        "_loop",
+        "_step",
+        "_switched",
+        "_tls",
+        "_transport",
+        "_waiter",
+        "origin",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: Transport,
+        origin: Origin,
+        *,
+        tls: ClientTLS | None = None,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._channel: PlainChannel | SecureChannel = PlainChannel(transport, origin)
+        self._tls = tls
+        self._handshake_seconds = handshake_seconds
+        self._inbox = b""
+        self._ended = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._switched: asyncio.Future[TLSEvidence] | None = None
+        self._step = ""
+        self._deadline = 0.0
+        self.origin: Final = origin
+        self._channel.start(self)
+
+    @property
+    def evidence(self) -> TLSEvidence | None:
+        """What the handshake proved; None in the clear."""
+        return self._channel.evidence if isinstance(self._channel, SecureChannel) else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be said or heard any more."""
+        return self._transport.closed or self._ended
+
+    def close(self) -> None:
+        """Close, with a close alert inside TLS."""
+        self._channel.close()
+
+    def abort(self) -> None:
+        """Close now, whatever is unsent."""
+        self._transport.abort()
+
+    async def run(self, dialogue: Dialogue[T]) -> T:
+        """Run a dialogue to its end and return its value.
+
+        :raises DeadlineExceeded: when a step takes longer than it may.
+        :raises HandshakeError: when the handshake of an upgrade fails; likewise ``VerificationError``.
+        :raises OSError: when the connection is lost.
+        """
+        result: Result = None
+        self._step = ""
+        try:
+            effect = next(dialogue)
+            while True:
+                try:
+                    result = await self._perform(effect)
+                except (GatepostError, OSError) as error:
+                    effect = dialogue.throw(error)
+                else:
+                    effect = dialogue.send(result)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+    async def handshake(self) -> TLSEvidence:
+        """Begin TLS at once, for protocols that are private from their first byte (RFC 8314 §3.3)."""
+        if self._tls is None or not isinstance(self._channel, PlainChannel):
+            raise LocalProtocolError("implicit TLS begins on a fresh connection that was given its TLS settings")
+        return await self._switch(ClientHandshake.implicit(self._tls, self.origin))
+
+    async def _perform(self, effect: Effect) -> Result:
+        if isinstance(effect, Send):
+            if self._error is not None:
+                raise self._error
+            self._channel.send(effect.data)
+            if self._transport.unsent > INBOX_LIMIT:
+                await self._drain()
+            return None
+        if isinstance(effect, Receive):
+            return await self._receive(effect)
+        return await self._upgrade(effect)
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._handshake_seconds * 10):
+                await self._transport.drain()
+        except TimeoutError:
+            self.abort()
+            raise DeadlineExceeded("the peer stopped reading") from None
+
+    async def _receive(self, effect: Receive) -> bytes:
+        if effect.step != self._step:
+            self._step = effect.step
+            self._deadline = self._loop.time() + effect.seconds
+        if not self._inbox and not self._ended:
+            self._waiter = self._loop.create_future()
+            timer = self._loop.call_at(self._deadline, self._expire)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        if self._inbox:
+            data, self._inbox = self._inbox, b""
+            self._transport.resume()
+            return data
+        if self._error is not None:
+            raise self._error
+        return b""
+
+    def _expire(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._error = DeadlineExceeded(f"no {self._step} in time")
+            self._ended = True
+            self._transport.abort()
+            self._wake()
+
+    async def _upgrade(self, effect: Upgrade) -> TLSEvidence:
+        ready: UpgradeReady = effect.ready
+        if self._tls is None:
+            raise LocalProtocolError("an upgrade needs TLS settings")
+        if self._inbox:
+            residue, self._inbox = self._inbox, b""
+            self.abort()
+            raise PlaintextAfterUpgrade(residue, Role.CLIENT)
+        return await self._switch(ClientHandshake(self._tls, ready))
+
+    async def _switch(self, handshake: ClientHandshake) -> TLSEvidence:
+        channel = self._channel
+        if not isinstance(channel, PlainChannel):
+            raise LocalProtocolError("TLS was started already (RFC 3207 §4.2)")
+        self._switched = self._loop.create_future()
+        timer = self._loop.call_later(self._handshake_seconds, self._handshake_expired)
+        channel.upgrade(handshake, self)
+        try:
+            return await self._switched
+        finally:
+            timer.cancel()
+
+    def _handshake_expired(self) -> None:
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_exception(DeadlineExceeded("no handshake in time"))
+            self._transport.abort()
+
+    # net.channel.TLSListener
+
+    def secured(self, channel: SecureChannel) -> Receiver:
+        self._channel = channel
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_result(channel.evidence)
+        return self
+
+    def upgrade_failed(self, error: Exception) -> None:
+        self._ended = True
+        self._error = error
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_exception(error)
+
+    # net.transport.Receiver
+
+    def data_received(self, data: bytes) -> None:
+        self._inbox += data
+        if len(self._inbox) > INBOX_LIMIT:
+            self._transport.pause()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def connection_lost(self, error: OSError | None) -> None:
+        self._ended = True
+        if self._error is None and error is not None:
+            self._error = error if isinstance(error, OSError) else UpgradeError(str(error))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,216 @@
+"""One socket, one owner of its read side.
+
+A ``Transport`` reads when its loop says so and hands what it read to exactly one receiver. Nothing else reads the
+socket, nothing reads ahead, and nothing is kept between two calls: a change of receiver (the upgrade) cannot leave
+bytes behind. It is driven by ``loop.add_reader`` because ``asyncio`` streams and ``loop.start_tls`` carry plaintext
+across the upgrade.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Final, Protocol
+
+READ_SIZE: Final = 65536
+WRITE_LIMIT: Final = 1 << 20  # octets that a peer may leave unread before we hang up
+_LINGER_SECONDS: Final = 2.0
+_LINGER_OCTETS: Final = 1 << 18
+
+
+class Receiver(Protocol):
+    """Who is told what a transport read."""
+
+    def data_received(self, data: bytes) -> None:
+        """Octets arrived."""
+
+    def eof_received(self) -> None:
+        """The peer will send nothing more."""
+
+    def connection_lost(self, error: OSError | None) -> None:
+        """The connection is gone; nothing can be written any more."""
+
+
+class Transport:
+    """A connected, non-blocking socket on an event loop.
+
+    :param loop: the running loop (asyncio's or uvloop's).
+    :param sock: a connected stream socket; the transport owns it from here on.
+    """
+
+    __slots__ = ("_closing", "_drained", "_fd", "_linger", "_loop", "_out", "_reading", "_receiver", "_sock", "closed")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            # The replies after a handshake must not wait for a delayed acknowledgement (40 ms a session).
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop = loop
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._receiver: Receiver | None = None
+        self._out = b""
+        self._reading = False
+        self._closing = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self.closed = False
+
+    def receive_with(self, receiver: Receiver) -> None:
+        """Make ``receiver`` the owner of everything that is read from now on."""
+        self._receiver = receiver
+
+    def resume(self) -> None:
+        """Read when there is something to read."""
+        if not self._reading and not self.closed and not self._closing:
+            self._reading = True
+            self._loop.add_reader(self._fd, self._readable)
+
+    def pause(self) -> None:
+        """Stop reading: the peer's bytes wait in the kernel, and TCP slows it down."""
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    @property
+    def unsent(self) -> int:
+        """Octets that the peer has not taken yet."""
+        return len(self._out)
+
+    def write(self, data: bytes) -> None:
+        """Send now what the kernel takes, the rest as it can. A peer that reads nothing is hung up on."""
+        if self.closed or not data:
+            return
+        if self._out:
+            self._out += data
+            if len(self._out) > WRITE_LIMIT:
+                self.abort()
+            return
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._lost(error)
+            return
+        if sent < len(data):
+            self._out = data[sent:]
+            self._loop.add_writer(self._fd, self._writable)
+
+    async def drain(self, below: int = READ_SIZE) -> None:
+        """Wait until at most ``below`` octets are unsent, or the connection is lost."""
+        while len(self._out) > below and not self.closed:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await self._drained
+
+    def close(self, *, linger: bool = False) -> None:
+        """Close once everything is sent.
+
+        :param linger: read and drop what the peer is still sending, for at most two seconds, so that a reset does not
+            destroy the last reply on its way (RFC 1122 §4.2.2.13).
+        """
+        if self.closed or self._closing:
+            return
+        self._closing = True
+        self.pause()
+        if linger:
+            self._linger = self._loop.call_later(_LINGER_SECONDS, self.abort)
+        if not self._out:
+            self._finish()
+
+    def abort(self) -> None:
+        """Close now; unsent octets are dropped."""
+        self._lost(None)
+
+    def _finish(self) -> None:
+        if self._linger is None:
+            self._lost(None)
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._lost(None)
+            return
+        self._receiver = _Discard(self, self._receiver)
+        self._reading = True
+        self._loop.add_reader(self._fd, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        receiver = self._receiver
+        if receiver is None:
+            return
+        if data:
+            receiver.data_received(data)
+        else:
+            self.pause()
+            receiver.eof_received()
+
+    def _writable(self) -> None:
+        try:
+            sent = self._sock.send(self._out)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        self._out = self._out[sent:]
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+        if not self._out:
+            self._loop.remove_writer(self._fd)
+            if self._closing:
+                self._finish()
+
+    def _lost(self, error: OSError | None) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._reading = False
+        self._loop.remove_reader(self._fd)
+        if self._out:
+            self._loop.remove_writer(self._fd)
+            self._out = b""
+        if self._linger is not None:
+            self._linger.cancel()
+        self._sock.close()
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.connection_lost(error)
+
+
+class _Discard:
+    """Takes what a peer still sends after our last word, up to a bound, in place of the receiver it had."""
+
+    __slots__ = ("_left", "_receiver", "_transport")
+
+    def __init__(self, transport: Transport, receiver: Receiver | None) -> None:
+        self._transport = transport
+        self._receiver = receiver
+        self._left = _LINGER_OCTETS
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self._transport.abort()
+
+    def eof_received(self) -> None:
+        self._transport.abort()
+
+    def connection_lost(self, error: OSError | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.connection_lost(error)

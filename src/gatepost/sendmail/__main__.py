@@ -1,0 +1,6 @@
+"""``python -m gatepost.sendmail``: the same as the command ``gatepost-sendmail``."""
+
+from gatepost.sendmail import main
+
+if __name__ == "__main__":
+    main()

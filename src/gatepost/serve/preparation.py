@@ -1,0 +1,100 @@
+"""From a configuration to what workers are started with: account, TLS contexts, facts about the certificates.
+
+Everything that can be wrong with a configuration is found here, before a worker is touched: at the start it stops the
+start, at a reload it leaves everything as it was.
+
+SECURITY: reads the certificate and the key with the supervisor's rights, so that a key may be readable by root only.
+The workers get contexts that hold it in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, final
+
+from gatepost.config.schema import Config
+from gatepost.errors import ConfigError
+from gatepost.observe.shared import Shared
+from gatepost.serve.privileges import Account, choose_account
+
+if TYPE_CHECKING:
+    from gatepost.tls.contexts import ServerContexts
+
+SELF_SIGNED: Final = Path("tls") / "self-signed.pem"
+"""Where the certificate of the first start is, below the data directory."""
+
+FIXED_KEYS: Final = ("data", "run_directory", "user")
+"""Keys that a running server cannot change."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration that was checked as a whole.
+
+    :param contexts: by listener name.
+    :param facts: for status and metrics; ``certificates`` is a list of ``name``, ``names``, ``not_after``, ``path``.
+    """
+
+    config: Config
+    account: Account
+    contexts: Mapping[str, ServerContexts] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def account_of(config: Config) -> Account:
+    """Whom the workers run as; see ``privileges.choose_account``."""
+    return choose_account(config.user, configured="user" in config.model_fields_set)
+
+
+def prepare(config: Config) -> Prepared:
+    """Check and load all that the configuration names.
+
+    :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
+    """
+    from gatepost.tls.contexts import TLSProfile, server_contexts
+    from gatepost.tls.credential import load_credential
+
+    account = account_of(config)
+    settings = config.tls
+    path = settings.certificate or config.data / SELF_SIGNED
+    credential = load_credential(path, settings.key)
+    given = {"minimum": settings.minimum, "maximum": settings.maximum}
+    given |= {"ciphers": settings.ciphers, "suites": settings.suites}
+    profile = TLSProfile(**{key: value for key, value in given.items() if value is not None})
+    contexts = server_contexts([credential], profile)
+    speaking = [each.name for each in config.listener if each.tls == "implicit" or each.starttls != "deny"]
+    fact = {
+        "name": credential.names[0] if credential.names else config.hostname,
+        "names": list(credential.names),
+        "not_after": credential.certificate.not_valid_after_utc.timestamp(),
+        "path": str(path),
+    }
+    return Prepared(config, account, dict.fromkeys(speaking, contexts), {"certificates": [fact]})
+
+
+def refuse_fixed(old: Config, new: Config) -> None:
+    """Refuse a reload that changes what only a start can change.
+
+    :raises ConfigError: naming the keys.
+    """
+    changed = [key for key in FIXED_KEYS if getattr(old, key) != getattr(new, key)]
+    if changed:
+        raise ConfigError(f"{', '.join(changed)}: cannot change while the server runs", hint="restart the server")
+
+
+def prepare_shared(shared: Shared) -> None:
+    """Make the shared memory that the services look for, before any fork."""
+    from gatepost.service.limits import region
+
+    region(shared)
+
+
+def forget_slot(shared: Shared, slot: int) -> None:
+    """A worker has ended for good: what it held of the limits is free again."""
+    from gatepost.service.limits import clear_open, region
+
+    shared.counters.for_slot(slot).clear_gauges()
+    clear_open(region(shared), slot)

@@ -1,0 +1,112 @@
+"""The roles: which processes there are, and what each may read, write and reach. One table.
+
+SECURITY: this table is what ``docs/operating.md`` prints and what the supervisor goes by: a process inherits the
+listening sockets of its own role and no others, no control socket, no lock. What a role *opens* is up to its entry
+point, which says so in its own module; ``opens`` repeats it for the reader.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, TypeAlias, final
+
+from gatepost.config.schema import Config
+from gatepost.observe.shared import BoundListener, Shared
+
+Entry: TypeAlias = Callable[[str, Sequence[BoundListener], Config, Shared], None]
+"""What a worker runs: role name, its listeners, the configuration, what is shared. Returns when it has drained."""
+
+METRICS_LISTENER: Final = "metrics"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One kind of process.
+
+    :param name: in logs, metrics and ``gatepost status``.
+    :param entry: ``module:function``, imported late.
+    :param protocols: the listeners it serves, by protocol; a role with protocols runs only when it has a listener.
+    :param count: how many processes a configuration asks for.
+    :param opens: the databases and directories it opens, in words.
+    :param reaches: what it talks to, in words.
+    :param preload: whether the supervisor imports the entry before the fork, so that processes share its memory.
+    :param last: whether it is stopped after the others, so that it can still tell of them.
+    """
+
+    name: str
+    entry: str
+    protocols: frozenset[str]
+    count: Callable[[Config], int]
+    opens: str
+    reaches: str
+    preload: bool = True
+    last: bool = False
+
+    def load(self) -> Entry:
+        """Import the entry point.
+
+        :raises ImportError: when the module is not there; AttributeError when the function is not.
+        """
+        module, _, function = self.entry.partition(":")
+        found: Any = getattr(import_module(module), function)
+        entry: Entry = found
+        return entry
+
+
+def usable_cores() -> int:
+    """How many processors this process may use: its affinity, not what the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _a_core_each(config: Config) -> int:
+    return config.workers or usable_cores()
+
+
+def _one(config: Config) -> int:
+    return 1
+
+
+def _one_when_asked(config: Config) -> int:
+    return 1 if config.metrics.bind else 0
+
+
+ROLES: Final[tuple[Role, ...]] = (
+    Role(
+        "mx",
+        "gatepost.service.worker:run",
+        frozenset({"smtp", "lmtp"}),
+        _a_core_each,
+        opens="queue.db and queue/bodies (writes), accounts.db (reads)",
+        reaches="accepts from its listeners; opens no connection",
+    ),
+    Role(
+        "submission",
+        "gatepost.service.worker:run",
+        frozenset({"submission"}),
+        _one,
+        opens="queue.db and queue/bodies (writes), accounts.db (reads)",
+        reaches="accepts from its listeners; opens no connection",
+    ),
+    Role(
+        "delivery",
+        "gatepost.serve.entries:deliver",
+        frozenset(),
+        _one,
+        opens="queue.db and queue/bodies (writes), accounts.db (reads), mail (writes)",
+        reaches="connects to mail servers and name servers; accepts nothing",
+    ),
+    Role(
+        "metrics",
+        "gatepost.serve.entries:show_metrics",
+        frozenset({METRICS_LISTENER}),
+        _one_when_asked,
+        opens="nothing",
+        reaches="accepts on metrics.bind; opens no connection",
+        preload=False,
+        last=True,
+    ),
+)

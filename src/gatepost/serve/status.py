@@ -1,0 +1,73 @@
+"""The answer to ``gatepost status``: what the supervisor knows without opening anything."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from gatepost._version import __version__
+from gatepost.net.listen import show
+from gatepost.observe.shared import BoundListener
+
+if TYPE_CHECKING:
+    from gatepost.serve.generation import Generation
+    from gatepost.serve.supervisor import Supervisor
+
+
+def describe(supervisor: Supervisor) -> dict[str, Any]:
+    """Version, state, listeners, processes, counters, certificates, settings. No secret is among them."""
+    generation = supervisor.current
+    answer: dict[str, Any] = {
+        "ok": True,
+        "version": __version__,
+        "pid": os.getpid(),
+        "state": supervisor.state,
+        "started_at": supervisor.started_at,
+        "processes": [_process(post) for each in supervisor.generations for post in each.posts],
+        "counters": supervisor.shared.counters.totals(),
+    }
+    if generation is not None:
+        answer |= _configured(generation)
+    return answer
+
+
+def _process(post: Any) -> dict[str, Any]:
+    return {
+        "role": post.role.name,
+        "index": post.index,
+        "pid": post.pid,
+        "since": post.since,
+        "restarts": post.restarts,
+        "state": post.state,
+        "generation": post.generation,
+    }
+
+
+def _configured(generation: Generation) -> dict[str, Any]:
+    config = generation.prepared.config
+    return {
+        "config": str(config.source) if config.source is not None else None,
+        "data": str(config.data),
+        "hostname": config.hostname,
+        "user": generation.prepared.account.name,
+        "listeners": [_listener(each) for each in generation.listeners],
+        "certificates": list(generation.prepared.facts.get("certificates", ())),
+        "settings": {
+            "domains": list(config.domains),
+            "log": config.log,
+            "drain_seconds": config.drain_seconds,
+            "hold": config.delivery.hold,
+            "smarthost": config.delivery.smarthost,
+            "tls_level": config.delivery.tls_level,
+        },
+    }
+
+
+def _listener(listener: BoundListener) -> dict[str, Any]:
+    return {
+        "name": listener.name,
+        "protocol": listener.settings.protocol,
+        "tls": getattr(listener.settings, "tls", None),
+        "starttls": getattr(listener.settings, "starttls", None),
+        "addresses": [show(sock.getsockname()[:2]) for sock in listener.sockets],
+    }

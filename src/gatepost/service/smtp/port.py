@@ -1,0 +1,155 @@
+"""What the sessions of one listener share within one process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gatepost.accounts.directory import Directory
+from gatepost.accounts.verifiers import Verifiers
+from gatepost.config.schema import Config, Listener
+from gatepost.observe.metrics import Counters
+from gatepost.service.intake import Intake
+from gatepost.service.limits import Limits
+from gatepost.service.smtp.transaction import BodyWriter
+from gatepost.tls.contexts import ServerContexts
+from gatepost.wire.smtp.profile import ServerProfile
+
+ALPN: Final = {"smtp": frozenset({"smtp"}), "submission": frozenset({"smtp"}), "lmtp": frozenset({"lmtp"})}
+MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
+CHECKS_AT_ONCE: Final = 2  # argon2 takes 64 MiB each
+CHECKS_WAITING: Final = 64
+
+
+class Checks:
+    """Password checks, a bounded number at a time and a bounded number waiting."""
+
+    __slots__ = ("_pool", "_waiting")
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="check")
+        self._waiting = 0
+
+    def submit(self, check: Callable[[], bool], done: Callable[[Future[bool]], None]) -> bool:
+        """Run a check and call ``done`` with its future, in the pool's thread. False when too many wait already."""
+        if self._waiting >= CHECKS_WAITING:
+            return False
+        self._waiting += 1
+
+        def finished(future: Future[bool]) -> None:
+            self._waiting -= 1
+            done(future)
+
+        self._pool.submit(check).add_done_callback(finished)
+        return True
+
+    def close(self) -> None:
+        """Take no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Bodies(Protocol):
+    """Makes the writers of message contents."""
+
+    def __call__(self, identifier: str, /) -> BodyWriter: ...
+
+
+class Tally:
+    """The columns of the shared counters that a listener counts in."""
+
+    __slots__ = (
+        "accepted", "accepted_octets", "add", "connections", "count", "errors", "open", "recipients", "rejected",
+    )  # fmt: skip
+
+    def __init__(self, counters: Counters, listener: str) -> None:
+        self.add: Final = counters.add
+        self.count: Final = counters.count
+        self.connections: Final = counters.index("smtp_connections_total", listener=listener)
+        self.open: Final = counters.index("smtp_connections_open", listener=listener)
+        self.errors: Final = counters.index("smtp_protocol_errors_total", listener=listener)
+        self.rejected: Final = counters.index("smtp_commands_rejected_total", listener=listener)
+        self.accepted: Final = counters.index("messages_accepted_total", listener=listener)
+        self.accepted_octets: Final = counters.index("messages_accepted_bytes_total", listener=listener)
+        self.recipients: Final = counters.index("recipients_accepted_total", listener=listener)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the listeners of one process share.
+
+    :param bodies: makes the writers of message contents.
+    :param checks: runs password checks, so that they do not hold up the loop.
+    :param clock: seconds since the Unix epoch.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    config: Config
+    intake: Intake
+    bodies: Bodies
+    directory: Directory
+    verifiers: Verifiers
+    limits: Limits
+    counters: Counters
+    checks: Checks
+    clock: Callable[[], float] = time.time
+
+
+class Port:
+    """One listener in one process: its settings, and what its sessions are made with.
+
+    :param number: the listener's place in the configuration.
+    :param contexts: its TLS contexts, made before the fork.
+    """
+
+    __slots__ = ("alpn", "contexts", "implicit", "listener", "number", "profiles", "services", "submission", "tally")
+
+    def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
+        self.services: Final = services
+        self.listener: Final = listener
+        self.number: Final = number
+        self.contexts: Final = contexts
+        self.implicit: Final = listener.tls == "implicit"
+        self.submission: Final = listener.protocol == "submission"
+        self.alpn: Final = ALPN[listener.protocol]
+        self.tally: Final = Tally(services.counters, listener.name)
+        self.profiles: Final = {lenient: self._profile(normalise=lenient) for lenient in (False, True)}
+
+    def profile(self, address: str) -> ServerProfile:
+        """What a client at this address is offered. (Rules by address are decided here.)"""
+        limits = self.services.config.limits
+        return self.profiles[limits.line_ends == "normalise" or limits.normalise_from.matches(address)]
+
+    def _profile(self, *, normalise: bool) -> ServerProfile:
+        config, listener = self.services.config, self.listener
+        return ServerProfile(
+            hostname=config.hostname,
+            dialect="LMTP" if listener.protocol == "lmtp" else "SMTP",
+            starttls=not self.implicit and listener.starttls != "deny" and self.contexts is not None,
+            require_tls=not self.implicit and (listener.starttls == "require" or self.submission),
+            auth_mechanisms=MECHANISMS if self.submission else (),
+            require_auth=self.submission,
+            max_size=config.limits.message_size,
+            max_recipients=config.limits.recipients,
+            max_errors=config.limits.errors,
+            normalise=normalise,
+        )
+
+
+_serial = itertools.count(1)
+_RANDOM = [os.urandom(3).hex(), os.getpid()]
+
+
+def new_identifier() -> str:
+    """A new identifier of a message or a connection: it sorts by time and is never used again.
+
+    Microseconds, then random digits of this process, then a serial number: no two processes make the same one.
+    """
+    if _RANDOM[1] != os.getpid():  # after a fork
+        _RANDOM[:] = [os.urandom(3).hex(), os.getpid()]
+    return f"{time.time_ns() // 1000:013x}{_RANDOM[0]}{next(_serial) & 0xFFFF:04x}"

@@ -1,0 +1,568 @@
+"""SMTP sessions: engines answered with what accounts, limits, store and policy say.
+
+``PlainSession`` has an engine without AUTH, and ends at the upgrade. ``SecureSession`` is made from a secure channel,
+which is made from a completed handshake; nothing of the plaintext session reaches it.
+
+Everything that can be decided at once is answered at once, so that all replies to one input leave in one write (inside
+TLS: in one record). Three things wait: a commit, a password check, the delay after a failed login.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from gatepost.accounts.resolution import Broken, Found, NotOurs
+from gatepost.errors import StoreError
+from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.observe import logs
+from gatepost.queue.item import LOCAL, BodyRef, NewRecipient
+from gatepost.service.smtp import refusals
+from gatepost.service.smtp.login import FAILURES_A_SESSION, Login
+from gatepost.service.smtp.port import new_identifier
+from gatepost.service.smtp.transaction import AcceptedRecipient, Additions, Transaction, date_line
+from gatepost.wire.smtp import events, reply
+from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
+from gatepost.wire.smtp.received import received
+from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.server import PlainServer, SecureServer
+from gatepost.wire.upgrade import PlaintextAfterUpgrade, TLSEvidence
+
+if TYPE_CHECKING:
+    from gatepost.service.smtp.connection import Connection
+
+BACKLOG_LIMIT: Final = 1 << 17  # octets that may wait in the engine while it waits for us
+_PROGRESS: Final = 4096  # octets of content that count as progress within the data timeout
+
+
+class _Session:
+    """What both sessions do: everything but the upgrade and the login."""
+
+    __slots__ = ("_channel", "_connection", "_draining", "_engine", "_hello", "_progress", "_transaction", "_user")
+
+    _handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {}
+
+    def __init__(
+        self, connection: Connection, channel: PlainChannel | SecureChannel, engine: PlainServer | SecureServer
+    ) -> None:
+        self._connection = connection
+        self._channel: PlainChannel | SecureChannel | None = channel
+        self._engine = engine
+        self._hello = ""
+        self._user = ""
+        self._transaction: Transaction | None = None
+        self._progress = 0
+        self._draining = False
+
+    # Lifetime
+
+    def greet(self) -> None:
+        """Say the greeting, and wait for the first command."""
+        self._engine.greet()
+        self.await_command()
+        self._flush()
+
+    def await_command(self) -> None:
+        """Start the clock of the next command."""
+        self._connection.wait(self._connection.port.services.config.limits.command_timeout, "command")
+
+    def drain(self) -> None:
+        """End at once when nothing is under way, else after the message that is."""
+        self._draining = True
+        if self._transaction is None and not self._engine.waiting:
+            self._connection.record.outcome = "drained"
+            self.hang_up(refusals.SHUTTING_DOWN)
+
+    def hang_up(self, last: Reply) -> None:
+        """Say one last reply and close."""
+        self._abandon()
+        self._engine.shutdown(last)
+        self._close(linger=True)
+
+    def data_received(self, data: bytes) -> None:
+        self._engine.receive(data)
+        self._pump()
+
+    def eof_received(self) -> None:
+        if self._channel is None:
+            return
+        self._engine.receive_eof()
+        self._pump()
+        if not self._engine.waiting:  # else the answer is still to come, and the peer may still read it
+            self._close()
+
+    def connection_lost(self, error: OSError | None) -> None:
+        self._abandon()
+        self._channel = None
+        self._connection.ended()
+
+    def _pump(self) -> None:
+        """Answer everything that can be answered, then write it all at once."""
+        engine, handlers = self._engine, self._handlers
+        while (event := engine.next_event()) is not None:
+            handlers[type(event)](self, event)
+        channel = self._channel
+        if channel is None:
+            return
+        self._flush()
+        if engine.waiting and engine.backlog > BACKLOG_LIMIT:
+            channel.transport.pause()
+
+    def _flush(self) -> None:
+        channel = self._channel
+        if channel is not None and (out := self._engine.outgoing()):
+            channel.send(out)
+
+    def _resume(self) -> None:
+        """An answer that was waited for was given: go on with what came meanwhile."""
+        channel = self._channel
+        if channel is None:
+            return
+        channel.transport.resume()
+        self._pump()
+        if self._draining and self._channel is not None:
+            self.drain()
+
+    def _close(self, *, linger: bool = False) -> None:
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        channel.close(self._engine.outgoing(), linger=linger)
+
+    def _abandon(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.discard()
+
+    # Events
+
+    def _on_hello(self, event: events.Hello) -> None:
+        self._hello = self._connection.record.helo = event.name
+        self._abandon()
+        self.await_command()
+
+    def _on_reset(self, event: events.Reset) -> None:
+        self._abandon()
+        self.await_command()
+
+    def _on_verify(self, event: events.Verify) -> None:
+        self.await_command()
+
+    def _on_fault(self, event: events.Fault) -> None:
+        connection = self._connection
+        connection.record.errors += 1
+        connection.port.tally.add(connection.port.tally.errors)
+        self.await_command()
+        logs.event(
+            "smtp.fault",
+            severity="notice",
+            connection=connection.origin.connection,
+            rip=connection.origin.peer[0],
+            reason=event.reason,
+            line=event.line,
+        )
+
+    def _on_quit(self, event: events.Quit) -> None:
+        self._connection.record.outcome = "quit"
+
+    def _on_ended(self, event: events.Ended) -> None:
+        record = self._connection.record
+        record.outcome = record.outcome or event.reason
+        self._abandon()
+        self._close(linger=event.reason != "quit")
+
+    def _on_mail(self, event: events.Mail) -> None:
+        connection = self._connection
+        if not connection.port.services.limits.message(connection.origin.peer[0]):
+            self._refuse(refusals.TOO_MANY_MESSAGES)
+            return
+        refusal = self._judge_sender(event.sender)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._transaction = Transaction(event.sender, event.params)
+        self._engine.answer(reply.SENDER_OK)
+        self.await_command()
+
+    def _on_recipient(self, event: events.Recipient) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        port = self._connection.port
+        try:
+            targets = self._targets(event)
+        except StoreError as error:
+            self._log_store_error(error)
+            self._refuse(refusals.CANNOT_LOOK_UP)
+            return
+        if isinstance(targets, Reply):
+            reason = "relay" if targets is refusals.NO_RELAY else "unknown"
+            port.tally.count("recipients_refused_total", reason=reason)
+            self._refuse(targets)
+            return
+        transaction.recipients.append(AcceptedRecipient(event.mailbox, event.params, targets))
+        self._engine.answer(reply.RECIPIENT_OK)
+        self.await_command()
+
+    def _on_content_begins(self, event: events.ContentBegins) -> None:
+        transaction, connection = self._transaction, self._connection
+        assert transaction is not None
+        config, identifier = connection.port.services.config, new_identifier()
+        try:
+            writer = connection.port.services.bodies(identifier)
+        except StoreError as error:
+            self._log_store_error(error)
+            self._refuse(refusals.CANNOT_STORE)
+            return
+        only = str(transaction.recipients[0].mailbox) if len(transaction.recipients) == 1 else None
+        trace = received(
+            connection.origin,
+            self._evidence(),
+            hello=self._hello,
+            protocol=self._engine.protocol(utf8=transaction.parameters.smtputf8),
+            hostname=config.hostname,
+            identifier=identifier,
+            recipient=only,
+            date=date_line(),
+            user=self._user or None,
+        )
+        transaction.begin(
+            identifier,
+            writer,
+            Additions(
+                trace=trace,
+                complete=connection.port.submission,
+                message_id_domain=config.hostname,
+                hops=config.limits.received_hops,
+            ),
+        )
+        self._progress = 0
+        self._engine.answer(reply.DATA_GO_AHEAD)
+        self._connection.wait(config.limits.data_timeout, "data")
+
+    def _on_content(self, event: events.Content) -> None:
+        transaction = self._transaction
+        if transaction is None:
+            return
+        transaction.content(event.data)
+        self._progress += len(event.data)
+        if self._progress >= _PROGRESS:
+            self._progress = 0
+            self._connection.wait(self._connection.port.services.config.limits.data_timeout, "data")
+
+    def _on_content_aborted(self, event: events.ContentAborted) -> None:
+        self._abandon()
+        self.await_command()
+
+    def _on_content_ends(self, event: events.ContentEnds) -> None:
+        transaction, connection = self._transaction, self._connection
+        if event.refusal is not None or transaction is None:
+            self._count_refusal(event.refusal)
+            self._abandon()
+            self.await_command()
+            return
+        transaction.flush()
+        refusal = transaction.refusal or self._judge_content(transaction)
+        if refusal is not None:
+            self._abandon()
+            self._answer_content(transaction, refusal)
+            return
+        connection.hold()
+        services = connection.port.services
+        if transaction.large:
+            # A file's sync may take long: off the loop.
+            future = services.loop.run_in_executor(None, transaction.finish)
+            future.add_done_callback(lambda done: self._stored(transaction, done.exception() or done.result()))
+            return
+        try:
+            body = transaction.finish()
+        except StoreError as error:
+            self._committed(transaction, 0, error)
+            return
+        self._stored(transaction, body)
+
+    def _stored(self, transaction: Transaction, body: BodyRef | BaseException) -> None:
+        """The content is where it belongs: let the commit name it."""
+        if isinstance(body, BaseException):
+            self._committed(transaction, 0, StoreError(str(body)))
+            self._resume()
+            return
+        services, origin = self._connection.port.services, self._connection.origin
+        message = transaction.message(
+            body, received_at=services.clock(), origin=_origin_line(origin.peer[0], self._user), hold=False
+        )
+
+        def done(error: Exception | None) -> None:
+            self._committed(transaction, message.size, error)
+            self._resume()
+
+        services.intake.submit(message, done)
+
+    def _committed(self, transaction: Transaction, size: int, error: Exception | None) -> None:
+        """The commit returned: only now may a positive answer be given."""
+        if error is not None:
+            self._log_store_error(error)
+            self._answer_content(transaction, refusals.CANNOT_STORE)
+            return
+        connection = self._connection
+        port, record, count = connection.port, connection.record, len(transaction.recipients)
+        record.messages += 1
+        record.recipients += count
+        record.bytes += size
+        tally = port.tally
+        tally.add(tally.accepted)
+        tally.add(tally.accepted_octets, size)
+        tally.add(tally.recipients, count)
+        logs.event(
+            "smtp.accepted",
+            queue_id=transaction.identifier,
+            connection=connection.origin.connection,
+            sender=f"<{transaction.reverse_path}>",
+            nrcpt=count,
+            size=size,
+            user=self._user,
+        )
+        self._answer_content(transaction, Reply(250, "2.0.0", f"Ok: queued as {transaction.identifier}"))
+
+    def _answer_content(self, transaction: Transaction, answer: Reply) -> None:
+        self._transaction = None
+        if not answer.positive:
+            self._count_refusal(answer)
+        if self._channel is None:
+            return  # the peer went away while we stored its message: it will send it again
+        if self._connection.port.listener.protocol == "lmtp":
+            self._engine.answer_each([answer] * len(transaction.recipients))
+        else:
+            self._engine.answer(answer)
+        self.await_command()
+
+    # Decisions
+
+    def _evidence(self) -> TLSEvidence | None:
+        return None
+
+    def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
+        return None
+
+    def _judge_content(self, transaction: Transaction) -> Reply | None:
+        return None
+
+    def _targets(self, event: events.Recipient) -> tuple[NewRecipient, ...] | Reply:
+        """Where mail for a recipient goes, or why it is refused."""
+        services = self._connection.port.services
+        mailbox = event.mailbox
+        match services.directory.find(mailbox.local, mailbox.ascii_domain):
+            case Found() as found:
+                return _local_targets(found, event)
+            case NotOurs():
+                return (_remote(str(mailbox), event),) if self._may_relay() else refusals.NO_RELAY
+            case Broken(reason):
+                logs.event("alias.broken", severity="error", recipient=str(mailbox), reason=reason)
+                return refusals.BROKEN_ALIAS
+            case _:
+                return refusals.NO_SUCH_USER
+
+    def _may_relay(self) -> bool:
+        """Whether this session may send to domains that are not ours."""
+        return False
+
+    # Bookkeeping
+
+    def _refuse(self, answer: Reply) -> None:
+        connection = self._connection
+        connection.record.refused += 1
+        connection.port.tally.add(connection.port.tally.rejected)
+        self._engine.answer(answer)
+        self.await_command()
+
+    def _count_refusal(self, answer: Reply | None) -> None:
+        port = self._connection.port
+        self._connection.record.refused += 1
+        result = "temporary" if answer is not None and answer.temporary else "permanent"
+        port.tally.count("messages_refused_total", listener=port.listener.name, result=result)
+
+    def _log_store_error(self, error: Exception) -> None:
+        logs.event("store.failed", severity="error", connection=self._connection.origin.connection, reason=str(error))
+
+
+_Session._handlers = {
+    events.Hello: _Session._on_hello,
+    events.Mail: _Session._on_mail,
+    events.Recipient: _Session._on_recipient,
+    events.ContentBegins: _Session._on_content_begins,
+    events.Content: _Session._on_content,
+    events.ContentEnds: _Session._on_content_ends,
+    events.ContentAborted: _Session._on_content_aborted,
+    events.Reset: _Session._on_reset,
+    events.Verify: _Session._on_verify,
+    events.Fault: _Session._on_fault,
+    events.Quit: _Session._on_quit,
+    events.Ended: _Session._on_ended,
+}
+
+
+class PlainSession(_Session):
+    """A session in the clear. It ends at the upgrade."""
+
+    __slots__ = ()
+
+    def __init__(self, connection: Connection, channel: PlainChannel) -> None:
+        origin = connection.origin
+        super().__init__(connection, channel, PlainServer(origin, connection.port.profile(origin.peer[0])))
+
+    def _may_relay(self) -> bool:
+        return False
+
+    def _on_starttls(self, event: events.StartTLSRequested) -> None:
+        engine, connection, channel = self._engine, self._connection, self._channel
+        assert isinstance(engine, PlainServer)
+        assert isinstance(channel, PlainChannel)
+        try:
+            ready, early = engine.grant_upgrade()
+        except PlaintextAfterUpgrade as finding:
+            connection.record.outcome = "plaintext after the upgrade"
+            connection.port.tally.count("plaintext_after_upgrade_total", side="server")
+            logs.event(
+                "tls.plaintext-after-upgrade",
+                severity="warning",
+                connection=connection.origin.connection,
+                rip=connection.origin.peer[0],
+                listener=connection.port.listener.name,
+                octets=len(finding.residue),
+                evidence=finding.residue[:256],
+            )
+            return
+        self._channel = None
+        connection.upgrade(channel, ready, early, engine.outgoing())
+
+
+PlainSession._handlers = {**_Session._handlers, events.StartTLSRequested: PlainSession._on_starttls}
+
+
+class SecureSession(_Session):
+    """A session inside TLS: made from the secure channel, that is from origin and evidence, and nothing else."""
+
+    __slots__ = ("_failures", "_login")
+
+    def __init__(self, connection: Connection, channel: SecureChannel) -> None:
+        origin = channel.origin
+        engine = SecureServer(origin, channel.evidence, connection.port.profile(origin.peer[0]))
+        super().__init__(connection, channel, engine)
+        self._login: Login | None = None
+        self._failures = 0
+
+    def _evidence(self) -> TLSEvidence | None:
+        channel = self._channel
+        return channel.evidence if isinstance(channel, SecureChannel) else None
+
+    def _may_relay(self) -> bool:
+        return bool(self._user)
+
+    def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
+        """A login sends as itself (RFC 6409 §6.1). The null path is for reports that its programs send."""
+        if not self._connection.port.submission or sender is None:
+            return None
+        try:
+            directory = self._connection.port.services.directory
+            allowed = directory.may_send_as(self._user, sender.local, sender.ascii_domain)
+        except StoreError as error:
+            self._log_store_error(error)
+            return refusals.CANNOT_LOOK_UP
+        return None if allowed else refusals.NOT_YOUR_ADDRESS
+
+    def _judge_content(self, transaction: Transaction) -> Reply | None:
+        if not self._connection.port.submission:
+            return None
+        authors = transaction.authors
+        if authors is None:
+            return refusals.UNREADABLE_FROM
+        directory = self._connection.port.services.directory
+        for author in authors:
+            try:
+                mailbox = parse_mailbox(author)
+                if not directory.may_send_as(self._user, mailbox.local, mailbox.ascii_domain):
+                    return refusals.NOT_YOUR_AUTHOR
+            except StoreError as error:
+                self._log_store_error(error)
+                return refusals.CANNOT_LOOK_UP
+            except AddressSyntaxError:
+                return refusals.UNREADABLE_FROM
+        return None
+
+    def _on_auth(self, event: events.AuthRequested) -> None:
+        evidence = self._evidence()
+        assert evidence is not None
+        self._login = Login(self, self._connection, evidence, event.mechanism)
+        self._login.step(event.initial)
+
+    def _on_auth_response(self, event: events.AuthResponse) -> None:
+        if self._login is not None:
+            self._login.step(event.data)
+
+    def _on_auth_cancelled(self, event: events.AuthCancelled) -> None:
+        self._login = None
+        self.await_command()
+
+    # Called by Login
+
+    def challenge(self, data: bytes) -> None:
+        """Ask the client for more."""
+        assert isinstance(self._engine, SecureServer)
+        self._engine.challenge(data)
+        self.await_command()
+
+    def logged_in(self, user: str) -> None:
+        """The login succeeded."""
+        assert isinstance(self._engine, SecureServer)
+        self._login = None
+        self._user = self._connection.record.user = user
+        self._connection.last_call = float("inf")
+        self._engine.authenticated(user)
+        self.await_command()
+
+    def login_failed(self, answer: Reply) -> None:
+        """The login failed; after a few of them the connection ends."""
+        self._login = None
+        self._failures += 1
+        self._engine.answer(answer)
+        self.await_command()
+        if self._failures >= FAILURES_A_SESSION:
+            self._connection.record.outcome = "too many failed logins"
+            self.hang_up(refusals.TOO_MANY_LOGINS)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is anybody to answer."""
+        return self._channel is not None
+
+    def resume(self) -> None:
+        """A login's answer came later: go on."""
+        self._resume()
+
+
+SecureSession._handlers = {
+    **_Session._handlers,
+    events.AuthRequested: SecureSession._on_auth,
+    events.AuthResponse: SecureSession._on_auth_response,
+    events.AuthCancelled: SecureSession._on_auth_cancelled,
+}
+
+
+def _local_targets(found: Found, event: events.Recipient) -> tuple[NewRecipient, ...]:
+    notify, orcpt = event.params.notify, event.params.orcpt
+    sent = str(event.mailbox)
+    local = [
+        NewRecipient(name, LOCAL, "local", notify, orcpt, sent if sent != name else None) for name in found.mailboxes
+    ]
+    return (*local, *(_remote(address, event) for address in found.forwards))
+
+
+def _remote(address: str, event: events.Recipient) -> NewRecipient:
+    sent = str(event.mailbox)
+    destination = parse_mailbox(address).ascii_domain
+    original = sent if sent != address else None
+    return NewRecipient(address, destination, "remote", event.params.notify, event.params.orcpt, original)
+
+
+def _origin_line(peer: str, user: str) -> str:
+    return json.dumps({"peer": peer, "user": user} if user else {"peer": peer})

@@ -1,0 +1,167 @@
+"""A process that serves listeners: the roles ``mx`` and ``submission``.
+
+SECURITY: after the supervisor dropped its privileges this process reads what strangers send. It holds listening sockets
+that were bound for it and TLS contexts with the private key in memory; it opens the queue for writing, the accounts for
+reading and the folder of bodies for writing, all below ``data``. It opens no outgoing connection, starts no program and
+reads no mailbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from gatepost.accounts.directory import Directory
+from gatepost.accounts.verifiers import Verifiers
+from gatepost.config.schema import Config
+from gatepost.net.listen import Acceptor, peer_uid
+from gatepost.net.loop import new_loop
+from gatepost.net.transport import Transport
+from gatepost.observe import logs
+from gatepost.observe.shared import BoundListener, Shared
+from gatepost.service import limits
+from gatepost.service.intake import Intake
+from gatepost.service.smtp.connection import Connection
+from gatepost.service.smtp.port import Checks, Port, Services, new_identifier
+from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
+from gatepost.store.sqlite.accounts import SQLiteAccountStore
+from gatepost.store.sqlite.queue import SQLiteQueueStore
+from gatepost.wire.upgrade import Origin
+
+SWEEP_SECONDS: Final = 0.25  # how often deadlines are looked at
+_DRAIN_POLL: Final = 0.05
+
+
+def prepare(shared: Shared) -> None:
+    """Make what the workers share. The supervisor calls it before it forks."""
+    limits.region(shared)
+
+
+def reap(shared: Shared, slot: int) -> None:
+    """Forget what a worker that has ended held. The supervisor calls it with the worker's slot."""
+    limits.clear_open(limits.region(shared), slot)
+
+
+def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: Shared) -> None:
+    """Serve until SIGTERM, then finish what is under way.
+
+    :param role: the role's name, for the log.
+    :param listeners: the listeners of this role.
+    """
+    loop = new_loop()
+    asyncio.set_event_loop(loop)
+    queue = SQLiteQueueStore(config.data)
+    accounts = SQLiteAccountStore(config.data / ACCOUNTS)
+    counters = shared.counters
+    commit_seconds = counters.index("queue_commit_seconds")
+    good, bad = (counters.index("queue_commits_total", result=result) for result in ("ok", "failed"))
+
+    def committed(seconds: float, ok: bool) -> None:
+        counters.observe(commit_seconds, seconds)
+        counters.add(good if ok else bad)
+
+    services = Services(
+        loop=loop,
+        config=config,
+        intake=Intake(loop, queue.enqueue, committed=shared.doorbell.ring, observe=committed),
+        bodies=queue.body_writer,
+        directory=Directory(accounts, config.domains, config.aliases),
+        verifiers=Verifiers(accounts, config.domains),
+        limits=limits.Limits(config.limits, limits.region(shared), shared.slot),
+        counters=counters,
+        checks=Checks(),
+    )
+    server = Server(services)
+    for number, bound in enumerate(listeners):
+        server.listen(Port(services, bound.settings, number, shared.contexts.get(bound.name)), bound.sockets)
+    loop.add_signal_handler(signal.SIGTERM, server.drain)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+    try:
+        loop.run_forever()
+    finally:
+        services.intake.close()
+        services.checks.close()
+        queue.close()
+        accounts.close()
+        logs.flush()
+        loop.close()
+
+
+class Server:
+    """The connections of one process: accepting them, sweeping their deadlines, draining them."""
+
+    __slots__ = ("_acceptors", "_connections", "_draining", "_loop", "_services")
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._loop = services.loop
+        self._acceptors: list[Acceptor] = []
+        self._connections: set[Connection] = set()
+        self._draining = False
+        self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def listen(self, port: Port, sockets: Sequence[socket.socket]) -> None:
+        """Accept for a port."""
+        for sock in sockets:
+            self._acceptors.append(
+                Acceptor(self._loop, sock, lambda accepted, peer: self._accept(port, accepted, peer))
+            )
+
+    def drain(self) -> None:
+        """Accept no more, end what is idle, let messages that are under way arrive, then stop the loop."""
+        if self._draining:
+            return
+        self._draining = True
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        for connection in tuple(self._connections):
+            connection.drain()
+        self._stop_when_done()
+
+    def _accept(self, port: Port, sock: socket.socket, peer: object) -> None:
+        services = self._services
+        try:
+            origin = _origin(port, sock, peer, services.clock())
+            transport = Transport(self._loop, sock)
+        except OSError:  # it is gone already
+            sock.close()
+            return
+        connection = Connection(port, transport, origin, self._closed)
+        refusal = services.limits.connect(origin.peer[0], port.number)
+        if refusal is not None:
+            services.counters.count("smtp_connections_refused_total", reason=refusal.reason)
+            connection.refuse(refusal.reply, refusal.reason)
+            return
+        self._connections.add(connection)
+        connection.start()
+
+    def _closed(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._services.limits.disconnect(connection.origin.peer[0], connection.port.number)
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        for connection in [connection for connection in self._connections if connection.deadline < now]:
+            connection.expire()
+        self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _stop_when_done(self) -> None:
+        if not self._connections and self._services.intake.idle:
+            self._loop.stop()
+        else:
+            self._loop.call_later(_DRAIN_POLL, self._stop_when_done)
+
+
+def _origin(port: Port, sock: socket.socket, peer: object, now: float) -> Origin:
+    """What the kernel and the configuration know of a connection."""
+    if sock.family == socket.AF_UNIX:
+        uid = peer_uid(sock)
+        return Origin(("local", 0), ("local", 0), port.listener.name, now, new_identifier(), uid)
+    assert isinstance(peer, tuple)
+    host = str(peer[0])
+    local = sock.getsockname()
+    return Origin((host, int(peer[1])), (local[0], local[1]), port.listener.name, now, new_identifier())

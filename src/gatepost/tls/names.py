@@ -1,0 +1,115 @@
+"""Names in certificates (RFC 9525, RFC 5280 §4.2.1.6): only subjectAltName counts, the common name never.
+
+A reference name is what the user or the configuration said. It is compared as A-labels, without regard to case, one
+trailing dot dropped. A wildcard stands for exactly one whole leftmost label. An address matches an iPAddress entry only.
+
+U-labels become A-labels by RFC 5891 §4 (NFC, Punycode), with the letters and digits of RFC 5892 §2.1: Python's ``idna``
+codec follows the rules of 2003, which make another name of ``faß``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from typing import Final
+
+from cryptography import x509
+
+from gatepost.errors import LocalProtocolError
+
+_LETTERS_AND_DIGITS: Final = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
+_LDH: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_LABEL_LIMIT: Final = 63
+_NAME_LIMIT: Final = 253
+
+
+def reference_name(name: str) -> str:
+    """Bring a reference name to the form that is compared: an address in its shortest form, or A-labels in lower case.
+
+    :raises LocalProtocolError: when it is neither a host name nor an address.
+    """
+    text = name.strip("[]") if name.startswith("[") else name
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    labels = unicodedata.normalize("NFC", name.lower()).removesuffix(".").split(".")
+    ascii_name = ".".join(_a_label(label, name) for label in labels)
+    if len(ascii_name) > _NAME_LIMIT or is_address(ascii_name):
+        raise LocalProtocolError(f"{name[:64]!r} is not a host name")
+    return ascii_name
+
+
+def _a_label(label: str, name: str) -> str:
+    if label.isascii():
+        ascii_label = label
+    else:
+        if not all(c == "-" or unicodedata.category(c) in _LETTERS_AND_DIGITS for c in label):
+            raise LocalProtocolError(f"{name!r} is not a host name")
+        ascii_label = "xn--" + label.encode("punycode").decode("ascii")
+    if not 0 < len(ascii_label) <= _LABEL_LIMIT or not _LDH.issuperset(ascii_label):
+        raise LocalProtocolError(f"{name!r} is not a host name")
+    return ascii_label
+
+
+def is_address(reference: str) -> bool:
+    """Whether a reference name, as ``reference_name`` returns it, is an address."""
+    return ":" in reference or reference.rpartition(".")[2].isdigit()
+
+
+def dns_name_matches(presented: str, reference: str) -> bool:
+    """Whether a dNSName stands for a reference host name (RFC 9525 §6.3).
+
+    :param presented: as the certificate has it.
+    :param reference: as ``reference_name`` returns it, and not an address.
+    """
+    presented = presented.lower().removesuffix(".")
+    if presented == reference:
+        return True
+    if not presented.startswith("*."):
+        return False
+    parent = presented[2:]
+    # A wildcard over a whole top-level domain is nobody's to have; a second asterisk is never one (RFC 9525 §6.3).
+    return "*" not in parent and "." in parent and reference.partition(".")[2] == parent
+
+
+def certificate_matches(certificate: x509.Certificate, reference: str) -> bool:
+    """Whether a certificate is for a reference name, as ``reference_name`` returns it.
+
+    :raises ValueError: when its subjectAltName cannot be read.
+    """
+    names = subject_names(certificate)
+    if names is None:
+        return False
+    if is_address(reference):
+        return ipaddress.ip_address(reference) in names.get_values_for_type(x509.IPAddress)
+    return any(dns_name_matches(name, reference) for name in names.get_values_for_type(x509.DNSName))
+
+
+def subject_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
+    """The subjectAltName extension, or None.
+
+    :raises ValueError: when it cannot be read.
+    """
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from error
+
+
+def printable_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The DNS names, addresses and mailboxes that a certificate carries, safe to write to a log; at most a hundred."""
+    try:
+        names = subject_names(certificate)
+    except ValueError:
+        return ()
+    if names is None:
+        return ()
+    found = [
+        *names.get_values_for_type(x509.DNSName),
+        *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+        *names.get_values_for_type(x509.RFC822Name),
+    ]
+    return tuple(ascii(name)[1:-1] for name in found[:100])

@@ -1,0 +1,172 @@
+"""The verdict on a peer's certificate, given after the handshake.
+
+OpenSSL runs with VERIFY_NONE, so that a connection whose certificate is bad can still be used where the policy says
+"encrypt if you can", and be reported for what it was. ``X509StoreContext`` builds and checks the path; by itself it lets
+pass what the following add (and each has its test): the purpose (RFC 5280 §4.2.1.12), the key sizes and the signature
+algorithms (RFC 9325 §4.5), and the names (RFC 9525).
+
+There is no boolean result: the verdict is a value when it is good and an exception when it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import crypto
+from OpenSSL.SSL import X509VerificationCodes as Codes
+
+from gatepost.errors import VerificationError
+from gatepost.tls.credential import key_weakness
+from gatepost.tls.names import certificate_matches, printable_names, reference_name
+from gatepost.tls.trust import TrustStore
+from gatepost.wire.upgrade import Verification
+
+Purpose = Literal["server", "client"]
+
+CHAIN_LIMIT: Final = 32
+
+# What OpenSSL found (x509_vfy.h), our stable word for it, and its TLSRPT result type (RFC 8460 §4.3).
+_REASONS: Final[dict[int, tuple[str, str]]] = {
+    Codes.ERR_CERT_HAS_EXPIRED: ("expired", "certificate-expired"),
+    Codes.ERR_CERT_NOT_YET_VALID: ("not-yet-valid", "validation-failure"),
+    Codes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: ("self-signed", "certificate-not-trusted"),
+    Codes.ERR_SELF_SIGNED_CERT_IN_CHAIN: ("untrusted", "certificate-not-trusted"),
+    Codes.ERR_UNABLE_TO_GET_ISSUER_CERT: ("untrusted", "certificate-not-trusted"),
+    Codes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: ("untrusted", "certificate-not-trusted"),
+    Codes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: ("untrusted", "certificate-not-trusted"),
+    Codes.ERR_CERT_UNTRUSTED: ("untrusted", "certificate-not-trusted"),
+    Codes.ERR_CERT_SIGNATURE_FAILURE: ("bad-signature", "certificate-not-trusted"),
+    Codes.ERR_INVALID_CA: ("not-a-ca", "certificate-not-trusted"),
+    Codes.ERR_INVALID_NON_CA: ("not-a-ca", "certificate-not-trusted"),
+    Codes.ERR_KEYUSAGE_NO_CERTSIGN: ("not-a-ca", "certificate-not-trusted"),
+    Codes.ERR_PATH_LENGTH_EXCEEDED: ("not-a-ca", "certificate-not-trusted"),
+    Codes.ERR_CERT_REVOKED: ("revoked", "certificate-not-trusted"),
+    Codes.ERR_UNABLE_TO_GET_CRL: ("revocation-unknown", "validation-failure"),
+    Codes.ERR_CRL_HAS_EXPIRED: ("revocation-unknown", "validation-failure"),
+    Codes.ERR_CRL_NOT_YET_VALID: ("revocation-unknown", "validation-failure"),
+    Codes.ERR_CRL_SIGNATURE_FAILURE: ("revocation-unknown", "validation-failure"),
+    Codes.ERR_UNABLE_TO_GET_CRL_ISSUER: ("revocation-unknown", "validation-failure"),
+}
+_OTHER: Final = ("invalid", "validation-failure")
+
+_HINTS: Final[dict[str, str]] = {
+    "expired": "the peer must renew its certificate",
+    "self-signed": "name the certificate in ca_file to trust it",
+    "untrusted": "the peer must send its intermediates, or its authority must be in ca_file",
+    "wrong-name": "only subjectAltName counts (RFC 9525); check the name that was asked for",
+    "revocation-unknown": "every authority of the chain needs a current revocation list",
+}
+
+_EKU: Final[dict[Purpose, x509.ObjectIdentifier]] = {
+    "server": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+}
+_BROKEN_HASHES: Final = frozenset({"md5", "sha1"})
+
+
+def verify_peer(
+    chain: Iterable[bytes],
+    *,
+    trust: TrustStore,
+    names: tuple[str, ...],
+    purpose: Purpose,
+    at: float,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> Verification:
+    """Judge a peer's certificate chain.
+
+    :param chain: what the peer sent, as DER, leaf first.
+    :param trust: the anchors, and their revocation lists.
+    :param names: reference names; one of them must be in the certificate. Empty: the name is not asked.
+    :param purpose: what the peer is to us: a ``server`` or a ``client``.
+    :param at: the time of the judgement, in seconds since the epoch.
+    :param crls: further revocation lists.
+    :return: ``verified``, or ``trusted`` when no name was asked for.
+    :raises VerificationError: for everything else, with a stable ``reason`` and the TLSRPT ``result_type``.
+    :raises LocalProtocolError: when a reference name is none.
+    """
+    references = [reference_name(name) for name in names]
+    sent = tuple(chain)
+    if not sent:
+        raise _failure("no-certificate", "the peer showed no certificate", "validation-failure")
+    if len(sent) > CHAIN_LIMIT:
+        raise _failure("invalid", f"the peer sent a chain of {len(sent)} certificates", "validation-failure")
+    revoked = tuple(crls)
+    path = _path(sent, trust.revoking(revoked) if revoked else trust, at)
+    try:
+        for depth, certificate in enumerate(path):
+            _check_strength(certificate, anchor=depth > 0 and depth == len(path) - 1)
+            _check_purpose(certificate, purpose, leaf=depth == 0)
+        if references and not any(certificate_matches(path[0], reference) for reference in references):
+            raise _failure(
+                "wrong-name",
+                f"the certificate is for {', '.join(printable_names(path[0])) or 'no name at all'}, "
+                f"not for {' or '.join(references)}",
+                "certificate-host-mismatch",
+            )
+    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+        raise _failure("malformed", f"the certificate cannot be read: {ascii(str(error))}", _OTHER[1]) from error
+    return Verification("verified" if references else "trusted", "", printable_names(path[0]))
+
+
+def claimed_names(chain: tuple[bytes, ...]) -> tuple[str, ...]:
+    """The names in a leaf that was not verified, for the log."""
+    try:
+        return printable_names(x509.load_der_x509_certificate(chain[0]))
+    except (ValueError, IndexError, x509.DuplicateExtension):
+        return ()
+
+
+def _failure(reason: str, message: str, result_type: str) -> VerificationError:
+    return VerificationError(message, reason=reason, result_type=result_type, hint=_HINTS.get(reason, ""))
+
+
+def _path(sent: tuple[bytes, ...], trust: TrustStore, at: float) -> list[x509.Certificate]:
+    """The checked path from the leaf to an anchor."""
+    try:
+        chain = [crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in sent]
+    except crypto.Error as error:
+        raise _failure("malformed", "the peer's certificate cannot be parsed", _OTHER[1]) from error
+    try:
+        return trust.verify(chain, at)
+    except crypto.X509StoreContextError as error:
+        number, depth, text = error.errors
+        reason, result_type = _REASONS.get(number, _OTHER)
+        where = "" if depth == 0 else f" (certificate {depth} of the chain)"
+        raise _failure(reason, f"the certificate was not accepted: {text}{where}", result_type) from error
+    except (ValueError, crypto.Error) as error:  # OpenSSL reads it, cryptography does not; or the context failed
+        raise _failure("malformed", f"the certificate cannot be read: {ascii(str(error))}", _OTHER[1]) from error
+
+
+def _check_strength(certificate: x509.Certificate, *, anchor: bool) -> None:
+    """Key sizes of every certificate; the signature of every one that is not trusted for itself."""
+    if weakness := key_weakness(certificate.public_key()):
+        raise _failure("weak-key", f"a key of the chain is too weak: {weakness}", "validation-failure")
+    if anchor:
+        return
+    algorithm = certificate.signature_hash_algorithm
+    if algorithm is not None and algorithm.name in _BROKEN_HASHES:
+        raise _failure("weak-signature", f"a certificate is signed with {algorithm.name}", "validation-failure")
+
+
+def _check_purpose(certificate: x509.Certificate, purpose: Purpose, *, leaf: bool) -> None:
+    """The extended key usage of every certificate, and the leaf's key usage, where they are stated."""
+    extensions = certificate.extensions
+    try:
+        usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        pass
+    else:
+        if _EKU[purpose] not in usages and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usages:
+            raise _failure("wrong-purpose", f"the certificate is not for a {purpose}", "validation-failure")
+    if leaf:
+        try:
+            usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        except x509.ExtensionNotFound:
+            return
+        if not (usage.digital_signature or usage.key_encipherment or usage.key_agreement):
+            raise _failure("wrong-purpose", "the certificate's key is not for TLS", "validation-failure")

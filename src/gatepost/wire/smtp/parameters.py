@@ -1,0 +1,152 @@
+"""The parameters of MAIL and RCPT (RFC 5321 §4.1.1.11, RFC 1870, 6152, 6531, 3461, 4954).
+
+Values that travel as xtext (RFC 3461 §4) are decoded here, and checked again after decoding: what hides behind ``+0D+0A``
+goes no further.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from gatepost.errors import ProtocolError
+from gatepost.wire.smtp import reply
+from gatepost.wire.smtp.events import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
+from gatepost.wire.smtp.reply import Reply
+
+_SIZE_DIGITS: Final = 20  # RFC 1870 §3
+_ENVID_LIMIT: Final = 100  # RFC 3461 §4.4
+_ORCPT_LIMIT: Final = 500  # RFC 3461 §4.2
+# RFC 5321 §4.1.2: esmtp-param = esmtp-keyword ["=" esmtp-value], the value with the UTF-8 of RFC 6531 §3.3
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U0010ffff]+))?")
+# RFC 3461 §4: xtext = *( xchar / hexchar )
+_XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
+_HEXCHAR: Final = re.compile(r"\+([0-9A-F]{2})")
+_NOT_XCHAR: Final = re.compile(r"[^!-*,-<>-~]")
+# RFC 3461 §4.2: original-recipient-address = addr-type ";" xtext; RFC 6533 §3 for the type utf-8
+_ORCPT: Final = re.compile(r"([A-Za-z0-9-]+);(.+)")
+_NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
+
+
+class CommandSyntaxError(ProtocolError):
+    """A command's argument cannot be read. ``reply`` is what to answer."""
+
+    def __init__(self, refusal: Reply) -> None:
+        super().__init__(str(refusal), code=refusal.code, enhanced=refusal.enhanced)
+        self.reply: Final = refusal
+
+
+def decode_xtext(text: str) -> str:
+    """Decode xtext (RFC 3461 §4) to printable ASCII.
+
+    :raises CommandSyntaxError: when it is no xtext, or hides what is not printable ASCII.
+    """
+    if not _XTEXT.fullmatch(text):
+        raise CommandSyntaxError(reply.SYNTAX)
+    plain = _HEXCHAR.sub(lambda match: chr(int(match[1], 16)), text)
+    if not (plain.isascii() and plain.isprintable()):
+        raise CommandSyntaxError(reply.SYNTAX)
+    return plain
+
+
+def encode_xtext(text: str) -> str:
+    """Encode printable ASCII as xtext (RFC 3461 §4)."""
+    return _NOT_XCHAR.sub(lambda match: f"+{ord(match[0]):02X}", text)
+
+
+def mail_parameters(text: str, *, smtputf8: bool, auth: bool) -> MailParameters:
+    """Read what stands behind the path of MAIL.
+
+    :param smtputf8: whether SMTPUTF8 is offered.
+    :param auth: whether AUTH is offered, and so its parameter (RFC 4954 §5).
+    :raises CommandSyntaxError: for an unknown parameter (555) or a value that cannot be (501).
+    """
+    if not text:
+        return NO_MAIL_PARAMETERS
+    size: int | None = None
+    body: Literal["7BIT", "8BITMIME"] = "7BIT"
+    utf8 = False
+    ret: Literal["FULL", "HDRS"] | None = None
+    envid = original = None
+    for keyword, value in _split(text):
+        if keyword == "SIZE":
+            size = _size(value)
+        elif keyword == "BODY":
+            body = _body(value)
+        elif keyword == "SMTPUTF8" and smtputf8 and not value:
+            utf8 = True
+        elif keyword == "RET" and value.upper() in ("FULL", "HDRS"):
+            ret = "FULL" if value.upper() == "FULL" else "HDRS"
+        elif keyword == "ENVID" and 0 < len(value) <= _ENVID_LIMIT:
+            envid = decode_xtext(value)
+        elif keyword == "AUTH" and auth and value:
+            original = decode_xtext(value)
+        else:
+            known = keyword in ("RET", "ENVID") or (keyword == "SMTPUTF8" and smtputf8) or (keyword == "AUTH" and auth)
+            raise CommandSyntaxError(reply.SYNTAX if known else reply.UNKNOWN_PARAMETER)
+    return MailParameters(size, body, utf8, ret, envid, original)
+
+
+def rcpt_parameters(text: str) -> RcptParameters:
+    """Read what stands behind the path of RCPT.
+
+    :raises CommandSyntaxError: for an unknown parameter (555) or a value that cannot be (501).
+    """
+    if not text:
+        return NO_RCPT_PARAMETERS
+    notify: frozenset[str] | None = None
+    orcpt: str | None = None
+    for keyword, value in _split(text):
+        if keyword == "NOTIFY":
+            notify = _notify(value)
+        elif keyword == "ORCPT":
+            orcpt = _orcpt(value)
+        else:
+            raise CommandSyntaxError(reply.UNKNOWN_PARAMETER)
+    return RcptParameters(notify, orcpt)
+
+
+def _split(text: str) -> Iterator[tuple[str, str]]:
+    """Keyword in upper case and value, each keyword once."""
+    seen: set[str] = set()
+    for word in text.split():
+        match = _PARAMETER.fullmatch(word)
+        keyword = match[1].upper() if match is not None else ""
+        if match is None or keyword in seen:
+            raise CommandSyntaxError(reply.SYNTAX)
+        seen.add(keyword)
+        yield keyword, match[2] or ""
+
+
+def _size(value: str) -> int:
+    if not 0 < len(value) <= _SIZE_DIGITS or not value.isascii() or not value.isdigit():
+        raise CommandSyntaxError(reply.SYNTAX)
+    return int(value)
+
+
+def _body(value: str) -> Literal["7BIT", "8BITMIME"]:
+    upper = value.upper()
+    if upper == "7BIT":
+        return "7BIT"
+    if upper == "8BITMIME":
+        return "8BITMIME"
+    raise CommandSyntaxError(reply.SYNTAX)
+
+
+def _notify(value: str) -> frozenset[str]:
+    words = value.upper().split(",")
+    notify = frozenset(words)
+    if len(words) == len(notify) and (notify == {"NEVER"} or notify <= _NOTIFY):
+        return notify
+    raise CommandSyntaxError(reply.SYNTAX)
+
+
+def _orcpt(value: str) -> str:
+    match = _ORCPT.fullmatch(value)
+    if match is None or len(value) > _ORCPT_LIMIT:
+        raise CommandSyntaxError(reply.SYNTAX)
+    kind = match[1].lower()
+    if kind == "utf-8":  # RFC 6533 §3: its own encodings, all of them printable; kept as sent
+        return f"utf-8;{match[2]}"
+    return f"{kind};{decode_xtext(match[2])}"

@@ -1,0 +1,66 @@
+"""Message content on its way to the wire: judged, dot-stuffed, in pieces (RFC 5321 §4.5.2).
+
+Invariants
+----------
+* The pieces joined are the content with one dot put before every line that begins with a dot, however it was cut.
+* Content in which a CR or LF stands alone is refused *before* it is stuffed: a receiver that takes either for a line
+  end would find commands in it (SMTP smuggling). The piece with the fault is never returned.
+* Work is linear in the content, and one CR is all that is held back between chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from gatepost.errors import LocalProtocolError
+
+PIECE: Final = 262144  # octets: longer chunks are cut, so that stuffing never copies a whole message
+END_OF_DATA: Final = b".\r\n"
+
+
+def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The content as it goes on the wire, without the final dot, with the line end that the final dot needs.
+
+    :param chunks: content in CRLF lines; a chunk may end anywhere, between CR and LF too.
+    :raises LocalProtocolError: at the first CR or LF that stands alone. What was returned before it was clean.
+    """
+    held = b""  # a CR at the end of the last chunk
+    at_line_start = True
+    for chunk in _pieces(chunks):
+        data = held + chunk if held else chunk
+        held = b""
+        if data.endswith(b"\r"):
+            data, held = data[:-1], b"\r"
+        if not data:
+            continue
+        lines = data.count(b"\r\n")
+        if data.count(b"\n") != lines or data.count(b"\r") != lines:
+            raise _bare_line_end()
+        begins_with_dot = at_line_start and data.startswith(b".")
+        at_line_start = data.endswith(b"\n")
+        if lines and b"\n." in data:
+            data = data.replace(b"\n.", b"\n..")
+        yield b"." + data if begins_with_dot else data
+    if held:
+        raise _bare_line_end()
+    if not at_line_start:
+        yield b"\r\n"
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        if len(chunk) <= PIECE:
+            yield chunk
+        else:
+            for start in range(0, len(chunk), PIECE):
+                yield chunk[start : start + PIECE]
+
+
+def _bare_line_end() -> LocalProtocolError:
+    return LocalProtocolError(
+        "the content holds a CR or LF that is not part of a CRLF",
+        code=554,
+        enhanced="5.6.0",
+        hint="content must come in CRLF lines: convert or refuse it where it is accepted",
+    )

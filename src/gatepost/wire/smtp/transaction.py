@@ -1,0 +1,328 @@
+"""One mail transaction from the client's side: MAIL, RCPT, DATA, content (RFC 5321 §3.3, RFC 2920, RFC 2033).
+
+How mixed answers are handled
+-----------------------------
+Where the server lists PIPELINING, ``MAIL RCPT… DATA`` go out as one group, and their replies come in order:
+
+=========  ==============  =======  =====================================================================
+MAIL       RCPT            DATA     then
+=========  ==============  =======  =====================================================================
+taken      some taken      354      content, final reply: it decides for those that were taken
+taken      some taken      refused  that refusal decides; the next transaction begins with RSET
+taken      none taken      354      a lone dot and its reply, which decides nothing (RFC 2920 §3.1)
+taken      none taken      refused  each RCPT's own refusal stands; RSET next
+refused    (any)           354      the same lone dot
+refused    (any)           refused  MAIL's refusal decides for all
+=========  ==============  =======  =====================================================================
+
+A 421 anywhere decides for all that are undecided, and the connection is over (RFC 5321 §3.8). Any other reply that
+cannot answer its command raises: nothing is known then, so whoever is undecided stays in the queue. ``decided`` says
+who was not.
+
+Long groups are cut into windows, so that neither side can fill both directions' buffers (RFC 2920 §3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, final
+
+from gatepost.wire.dialogue import Dialogue, Send
+from gatepost.wire.smtp.capabilities import Capabilities
+from gatepost.wire.smtp.envelope import Envelope, Stage, Submission, without_u_labels
+from gatepost.wire.smtp.exchange import Exchange, command
+from gatepost.wire.smtp.refusals import UnexpectedReply
+from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.stuffing import END_OF_DATA, stuffed
+from gatepost.wire.smtp.timeouts import ClientTimeouts
+
+WINDOW: Final = 100  # commands in flight
+_DATA: Final = b"DATA\r\n"
+_RSET: Final = b"RSET\r\n"
+
+_NO_SMTPUTF8: Final = Reply(553, "5.6.7", "The next server does not take internationalized mail (SMTPUTF8)")
+_NO_8BITMIME: Final = Reply(554, "5.6.3", "The next server takes no 8-bit content, and it is not converted here")
+_TOO_BIG: Final = Reply(552, "5.3.4", "The message is larger than the next server takes")
+
+
+class _Closing(Exception):
+    """The server said 421."""
+
+    def __init__(self, reply: Reply, stage: Stage) -> None:
+        self.reply = reply
+        self.stage: Stage = stage
+
+
+def local_verdict(envelope: Envelope, capabilities: Capabilities) -> Reply | None:
+    """The refusal that a server's own list implies, so that it need not be asked; None when it may be asked.
+
+    We never convert content: without SMTPUTF8 or 8BITMIME such a message cannot go there (RFC 6531 §3.5, RFC 6152 §3).
+    """
+    if not capabilities.smtputf8:
+        beyond = envelope.smtputf8 or any(
+            not path.rpartition("@")[0].isascii() for path in (envelope.path, *(r.path for r in envelope.recipients))
+        )
+        if beyond:
+            return _NO_SMTPUTF8
+    if envelope.body == "8BITMIME" and not capabilities.eightbitmime:
+        return _NO_8BITMIME
+    if envelope.size is not None and capabilities.size is not None and envelope.size > capabilities.size:
+        return _TOO_BIG  # RFC 1870 §6.1
+    return None
+
+
+@final
+class Transaction:
+    """One attempt at one message.
+
+    :param exchange: the connection's exchange.
+    :param capabilities: of the last EHLO.
+    :param lmtp: whether each recipient gets its own final reply (RFC 2033 §4.2).
+    :param reset: whether an earlier transaction may be open on the server.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_capabilities",
+        "_envelope",
+        "_exchange",
+        "_lmtp",
+        "_timeouts",
+        "begun",
+        "closing",
+        "decided",
+        "reset",
+        "stages",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        capabilities: Capabilities,
+        envelope: Envelope,
+        timeouts: ClientTimeouts,
+        *,
+        lmtp: bool,
+        reset: bool,
+    ) -> None:
+        self._exchange: Final = exchange
+        self._capabilities: Final = capabilities
+        self._envelope: Final = envelope
+        self._timeouts: Final = timeouts
+        self._lmtp: Final = lmtp
+        self._accepted: list[int] = []
+        self.reset = reset
+        self.begun = False  # whether anything was sent
+        self.closing = False
+        self.decided: list[Reply | None] = [None] * len(envelope.recipients)
+        self.stages: list[Stage] = ["local"] * len(envelope.recipients)
+
+    def run(self, chunks: Iterable[bytes]) -> Dialogue[Submission]:
+        """Carry it out.
+
+        The first chunk is judged before anything is sent, so that a short bad message costs no connection.
+
+        :raises LocalProtocolError: for content with a bare CR or LF; see ``stuffing``.
+        """
+        if verdict := local_verdict(self._envelope, self._capabilities):
+            self._decide_rest(verdict, "local")
+            return self._submission(None)
+        commands = self._commands()
+        pieces = stuffed(chunks)
+        first = next(pieces, b"")
+        self.begun = True
+        final: Reply | None = None
+        try:
+            if self._capabilities.pipelining:
+                go_ahead = yield from self._grouped(commands)
+            else:
+                go_ahead = yield from self._one_by_one(commands)
+            if go_ahead and self._accepted:
+                final = yield from self._content(first, pieces)
+            elif go_ahead:
+                yield from self._lone_dot()
+        except _Closing as closing:
+            self.closing = True
+            self._decide_rest(closing.reply, closing.stage)
+            final = closing.reply if closing.stage == "content" else None
+        return self._submission(final)
+
+    # What is said
+
+    def _commands(self) -> list[bytes]:
+        """MAIL and every RCPT, with the parameters that the server takes."""
+        envelope, listed = self._envelope, self._capabilities
+        spell = str if listed.smtputf8 else without_u_labels
+        words = f"MAIL FROM:<{spell(envelope.path)}>"
+        if envelope.size is not None and listed.size_offered:
+            words += f" SIZE={envelope.size}"
+        if listed.eightbitmime and envelope.body == "8BITMIME":
+            words += " BODY=8BITMIME"
+        if listed.smtputf8 and (
+            envelope.smtputf8 or not (envelope.path.isascii() and all(r.path.isascii() for r in envelope.recipients))
+        ):
+            words += " SMTPUTF8"
+        if not listed.dsn:
+            return [command(words), *(command(f"RCPT TO:<{spell(r.path)}>") for r in envelope.recipients)]
+        return [
+            command(words + envelope.dsn()),
+            *(command(f"RCPT TO:<{spell(r.path)}>{r.dsn()}") for r in envelope.recipients),
+        ]
+
+    def _grouped(self, commands: Sequence[bytes]) -> Dialogue[bool]:
+        """Send everything up to DATA in windows; whether the server wants content."""
+        reset = self.reset
+        mail_taken = False
+        for start in range(0, len(commands), WINDOW):
+            window = commands[start : start + WINDOW]
+            last = start + WINDOW >= len(commands)
+            self._exchange.expect_quiet("MAIL was sent" if not start else "RCPT was sent")
+            yield Send(b"".join([_RSET, *window] if reset and not start else window) + (_DATA if last else b""))
+            if not start:
+                if reset:
+                    yield from self._expect_reset()
+                mail_taken = yield from self._mail_reply()
+            for index in range(max(start - 1, 0), start + len(window) - 1):
+                yield from self._recipient_reply(index, mail_taken=mail_taken)
+            if last:
+                return (yield from self._data_reply(mail_taken=mail_taken))
+            if not mail_taken:
+                return False
+        return False
+
+    def _one_by_one(self, commands: Sequence[bytes]) -> Dialogue[bool]:
+        """Send each command by itself; whether the server wants content."""
+        exchange = self._exchange
+        if self.reset:
+            exchange.expect_quiet("RSET was sent")
+            yield Send(_RSET)
+            yield from self._expect_reset()
+        exchange.expect_quiet("MAIL was sent")
+        yield Send(commands[0])
+        if not (yield from self._mail_reply()):
+            return False
+        for index, line in enumerate(commands[1:]):
+            exchange.expect_quiet("RCPT was sent")
+            yield Send(line)
+            yield from self._recipient_reply(index, mail_taken=True)
+        if not self._accepted:
+            return False
+        exchange.expect_quiet("DATA was sent")
+        yield Send(_DATA)
+        return (yield from self._data_reply(mail_taken=True))
+
+    def _content(self, first: bytes, pieces: Iterator[bytes]) -> Dialogue[Reply]:
+        """Send the content; a fault found in it leaves by exception, and the final dot is never sent."""
+        held = first
+        try:
+            for piece in pieces:
+                yield Send(held)
+                held = piece
+            yield Send(held + END_OF_DATA)
+        except OSError:
+            # It may have refused and gone (552, 421) while we were still sending: what it said is worth more.
+            reply = yield from self._exchange.reply(self._timeouts.final, "reply to the content")
+            if reply.code < 400:
+                raise
+            self._decide_rest(reply, "content")
+            self.closing = True
+            return reply
+        return (yield from self._final_replies())
+
+    def _lone_dot(self) -> Dialogue[None]:
+        """RFC 2920 §3.1: DATA was taken although no recipient was; end it with no content at all."""
+        if self._lmtp:  # RFC 2033 §4.2: as many replies as recipients, so none will come; nobody can tell
+            raise UnexpectedReply("the server takes content for nobody")
+        yield Send(END_OF_DATA)
+        yield from self._take(self._timeouts.final, "reply to the end of the message", "DATA")
+        self.reset = False
+
+    # What is heard
+
+    def _take(self, seconds: float, step: str, stage: Stage) -> Dialogue[Reply]:
+        """The next reply; 421 ends the transaction."""
+        reply = self._exchange.reader.next_reply()
+        if reply is None:
+            reply = yield from self._exchange.reply(seconds, step)
+        if reply.code == 421:
+            raise _Closing(reply, stage)
+        return reply
+
+    def _expect_reset(self) -> Dialogue[None]:
+        reply = yield from self._take(self._timeouts.reset, "reply to RSET", "MAIL")
+        if reply.code // 100 != 2:
+            raise UnexpectedReply("the server does not reset", reply)  # RFC 5321 §4.1.1.5: it must
+        self.reset = False
+
+    def _mail_reply(self) -> Dialogue[bool]:
+        reply = yield from self._take(self._timeouts.mail, "reply to MAIL", "MAIL")
+        if reply.code < 300:
+            self.reset = True  # from now on the server may hold a transaction
+            return True
+        if reply.code < 400:
+            raise UnexpectedReply("the reply to MAIL makes no sense", reply)
+        self._decide_rest(reply, "MAIL")
+        return False
+
+    def _recipient_reply(self, index: int, *, mail_taken: bool) -> Dialogue[None]:
+        reply = self._exchange.reader.next_reply()
+        if reply is None:
+            reply = yield from self._exchange.reply(self._timeouts.recipient, f"reply to RCPT {index + 1}")
+        if reply.code == 421:
+            raise _Closing(reply, "RCPT")
+        if 300 <= reply.code < 400:
+            raise UnexpectedReply("the reply to RCPT makes no sense", reply)
+        if not mail_taken:
+            return
+        if reply.code < 300:
+            self._accepted.append(index)
+            return
+        if reply.code == 552 and reply.enhanced in ("", "5.5.3"):
+            reply = Reply(452, "4.5.3", reply.text)  # RFC 5321 §4.5.3.1.10: too many recipients, not too much mail
+        self._decide(index, reply, "RCPT")
+
+    def _data_reply(self, *, mail_taken: bool) -> Dialogue[bool]:
+        reply = yield from self._take(self._timeouts.data, "reply to DATA", "DATA")
+        if reply.code == 354:
+            self._exchange.expect_quiet("the content was sent")
+            return True
+        if reply.code < 400:
+            raise UnexpectedReply("the reply to DATA is not 354", reply)
+        if mail_taken:
+            self._decide_rest(reply, "DATA")
+        return False
+
+    def _final_replies(self) -> Dialogue[Reply]:
+        """The verdict on the content: one for all, or one for each that was taken (RFC 2033 §4.2)."""
+        reply = yield from self._verdict("reply to the end of the message")
+        if not self._lmtp:
+            self._decide_rest(reply, "content")
+        else:
+            self._decide(self._accepted[0], reply, "content")
+            for index in self._accepted[1:]:
+                reply = yield from self._verdict(f"reply to the end of the message for recipient {index + 1}")
+                self._decide(index, reply, "content")
+        self.reset = False
+        return reply
+
+    def _verdict(self, step: str) -> Dialogue[Reply]:
+        reply = yield from self._take(self._timeouts.final, step, "content")
+        if 300 <= reply.code < 400:
+            raise UnexpectedReply("the reply to the end of the message makes no sense", reply)
+        return reply
+
+    # What it means
+
+    def _decide(self, index: int, reply: Reply, stage: Stage) -> None:
+        self.decided[index] = reply
+        self.stages[index] = stage
+
+    def _decide_rest(self, reply: Reply, stage: Stage) -> None:
+        for index, decided in enumerate(self.decided):
+            if decided is None:
+                self._decide(index, reply, stage)
+
+    def _submission(self, final: Reply | None) -> Submission:
+        replies = tuple(reply for reply in self.decided if reply is not None)
+        assert len(replies) == len(self.decided)
+        return Submission(replies, tuple(self.stages), final)
