@@ -31,8 +31,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "AccountError", "AliasBook", "Broken", "Directory", "Found", "NotOurs", "PasswordCheck", "Resolution", "Unknown", "Users",
-    "Verifiers",
+    "AccountError", "AliasBook", "Broken", "Directory", "Found", "NotOurs", "PasswordCheck", "Resolution", "Unknown",
+    "Users", "Verifiers",
 ]  # fmt: skip
 
 

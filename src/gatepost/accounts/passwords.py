@@ -82,7 +82,7 @@ class Passwords:
         return PasswordRecord(self._hasher.hash(prepared), verifier)
 
     def matches(self, encoded: str, password: Secret) -> bool:
-        """Whether a password is the one that an argon2id hash was made of. Takes the hash's full time, whatever is wrong.
+        """Whether an argon2id hash was made of this password. Takes the hash's full time, whatever is wrong.
 
         :param password: prepared or not.
         :raises StoreError: when the stored hash cannot be read.
@@ -98,7 +98,7 @@ class Passwords:
         except (InvalidHashError, VerificationError) as error:
             raise StoreError(
                 f"a stored password hash cannot be checked: {error}",
-                hint="set the password again with `gatepost user passwd`; if memory ran out, allow fewer logins at once",
+                hint="set it again with `gatepost user passwd`; if memory ran out, allow fewer logins at once",
             ) from error
 
     def outdated(self, record: PasswordRecord) -> bool:

@@ -103,7 +103,7 @@ class Users:
             raise AccountError(
                 f"{canonical} holds a {SEPARATOR}",
                 reason="address",
-                hint=f"mail for {local.partition(SEPARATOR)[0]}{SEPARATOR}anything reaches the user of the name before it",
+                hint=f"leave out what begins there: mail for user{SEPARATOR}anything reaches the user anyway",
             )
         if domain not in self._domains:
             raise AccountError(

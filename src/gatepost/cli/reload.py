@@ -9,7 +9,7 @@ from gatepost.cli.running import ask
 from gatepost.cli.settings import Settings, common_options, pass_settings
 
 
-@click.command("reload")
+@click.command("reload", short_help="Have the server read its configuration again.")
 @common_options
 @pass_settings
 def command(settings: Settings) -> None:

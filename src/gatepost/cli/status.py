@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
 from typing import Any
 
 import click
 
-from gatepost.cli.output import print_fields, print_json, print_table
+from gatepost.cli.output import age, moment, print_fields, print_json, print_table
 from gatepost.cli.running import ask
 from gatepost.cli.settings import Settings, common_options, pass_settings
 
 
-@click.command("status")
+@click.command("status", short_help="Ask the running server how it is.")
 @common_options
 @pass_settings
 def command(settings: Settings) -> None:
@@ -21,20 +21,73 @@ def command(settings: Settings) -> None:
     if settings.json:
         print_json(answer)
         return
-    scalars = {name.replace("_", " "): value for name, value in answer.items() if not isinstance(value, dict | list)}
-    print_fields(scalars)
-    for name, value in answer.items():
-        if isinstance(value, list) and value:
-            click.echo()
-            _print_list(name, value)
-        elif isinstance(value, dict) and value:
-            click.echo(f"\n{name}")
-            print_fields({f"  {key}": item for key, item in value.items()})
+    now = time.time()
+    started = answer.get("started_at")
+    print_fields(
+        {
+            "version": answer.get("version"),
+            "state": answer.get("state"),
+            "started": f"{moment(started)} ({age(now - started)} ago)" if started else "",
+            "hostname": answer.get("hostname"),
+            "configuration": answer.get("config") or "built-in defaults",
+            "data": answer.get("data"),
+            "runs as": answer.get("user"),
+            "queue": _queue(answer, now),
+        }
+    )
+    _tables(answer, now)
+    if settings.verbosity > 0:
+        _counters(answer)
 
 
-def _print_list(name: str, rows: list[Any]) -> None:
-    if not all(isinstance(row, Mapping) for row in rows):
-        print_fields({name: ", ".join(map(str, rows))})
-        return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    print_table(columns, [[row.get(column) for column in columns] for row in rows], empty=f"no {name}")
+def _queue(answer: dict[str, Any], now: float) -> str:
+    if "queue_error" in answer:
+        return f"unknown: {answer['queue_error']}"
+    queue = answer.get("queue")
+    if not isinstance(queue, dict):
+        return ""
+    parts = [f"{queue.get('messages', 0)} messages"]
+    parts += [f"{queue[state]} {state}" for state in ("queued", "leased", "deferred", "held") if queue.get(state)]
+    if queue.get("oldest"):
+        parts.append(f"the oldest {age(now - queue['oldest'])} old")
+    return ", ".join(parts)
+
+
+def _tables(answer: dict[str, Any], now: float) -> None:
+    click.echo()
+    print_table(
+        ("listener", "protocol", "tls", "starttls", "addresses"),
+        [
+            (
+                each.get("name"),
+                each.get("protocol"),
+                each.get("tls"),
+                each.get("starttls") if each.get("tls") != "implicit" else "",
+                " ".join(map(str, each.get("addresses") or ())),
+            )
+            for each in answer.get("listeners") or ()
+        ],
+        empty="no listeners",
+    )
+    click.echo()
+    print_table(
+        ("process", "pid", "state", "up", "restarts"),
+        [
+            (
+                f"{each.get('role')}/{each.get('index')}",
+                each.get("pid"),
+                each.get("state"),
+                age(now - each["since"]) if each.get("since") else "",
+                each.get("restarts"),
+            )
+            for each in answer.get("processes") or ()
+        ],
+        empty="no processes",
+    )
+
+
+def _counters(answer: dict[str, Any]) -> None:
+    counters = answer.get("counters")
+    if isinstance(counters, dict) and any(counters.values()):
+        click.echo()
+        print_fields({str(name): f"{value:g}" for name, value in counters.items() if value})

@@ -34,7 +34,7 @@ def _where(config: Config) -> str:
 def _certificate(config: Config) -> Iterator[str]:
     if config.tls.certificate is None:
         return  # the first start makes one
-    from gatepost.tls.contexts import load_credential
+    from gatepost.tls.credential import load_credential
 
     try:
         load_credential(config.tls.certificate, config.tls.key)

@@ -7,6 +7,7 @@ One main file: the one that was named, else ``./gatepost.toml``, else ``/etc/gat
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -68,7 +69,7 @@ def read_sources(main: Path | None, path_keys: frozenset[Key]) -> Sources:
         if tables is None:
             continue
         sources.files.append(file)
-        _absolute(tables[0], path_keys, file.absolute().parent)
+        _absolute(tables[0], path_keys, Path(os.path.abspath(file)).parent)
         _merge(sources, file, tables[1], sources.tables, tables[0], (), ())
     return sources
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,7 +67,7 @@ def load_with_sources(path: Path | None = None, *, data: Path | None = None) -> 
     """Read the configuration, and say where each key came from. Arguments and errors as in ``load``."""
     sources = read_sources(find_main(path), path_keys())
     if data is not None:
-        sources.tables["data"] = str(data.absolute())
+        sources.tables["data"] = os.path.abspath(data)
     if sources.problems:
         raise _refusal(sources.problems)
     tables = _tuples(sources.tables)
@@ -77,7 +78,7 @@ def load_with_sources(path: Path | None = None, *, data: Path | None = None) -> 
         problems += _problems(error.errors(include_url=False, include_input=True))
     if problems:
         raise _refusal([f"{sources.place(key)}: {written(key)}: {text}" for key, text in _ordered(problems, sources)])
-    config.remember(sources.main.absolute() if sources.main else None, data)
+    config.remember(Path(os.path.abspath(sources.main)) if sources.main else None, data)
     return config, sources
 
 

@@ -7,6 +7,7 @@ text that ``tomllib`` has accepted, so it checks nothing; it follows the grammar
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -85,6 +86,8 @@ class _Reader:
         names = []
         while match := _KEY_PART.match(self._text, self._position):
             bare, quoted, literal = match.groups()
+            if quoted is not None and "\\" in quoted:
+                quoted = tomllib.loads(f'name = "{quoted}"')["name"]
             names.append(next(part for part in (bare, quoted, literal) if part is not None))
             self._position = match.end()
             if not self._text.startswith(".", self._position):

@@ -35,9 +35,9 @@ def toml(tables: dict[str, Any], prefix: str = "") -> str:
     lines: list[str] = []
     later: list[str] = []
     for name, value in tables.items():
-        key = name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+        key = name if _BARE.fullmatch(name) else _value(name)
         if isinstance(value, dict):
-            later.append(f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}" if value else "")
+            later.append(f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             later += [f"\n[[{prefix}{key}]]\n{toml(item, f'{prefix}{key}.')}" for item in value]
         else:

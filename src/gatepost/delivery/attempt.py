@@ -4,8 +4,8 @@
 
 ============  ====================================================================================================
 ``none``      never asked for
-``may``       asked for where it is listed, any certificate. Where it does not come about, once more on a *new* connection
-              in the clear (CONFORMANCE A15); the log says so
+``may``       asked for where it is listed, any certificate; where it does not come about, once more on a *new*
+              connection in the clear, and the log says so
 ``encrypt``   must come about, any certificate; otherwise the message waits
 ``verify``    must come about, with a trusted certificate for the name of the server; otherwise the message waits
 ============  ====================================================================================================
@@ -17,10 +17,9 @@ second attempt at any level. A password is sent inside TLS only.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias, TypeVar, final
+from typing import Literal, Protocol, TypeAlias, TypeVar, final
 
 from gatepost.config.endpoints import format_endpoint
 from gatepost.delivery.route import Hop, Kind
@@ -33,8 +32,7 @@ from gatepost.queue.outcome import Outcome, Result
 from gatepost.tls.contexts import ClientContext, ClientTLS
 from gatepost.wire.dialogue import Dialogue, upgrade
 from gatepost.wire.sasl.mechanisms import choose
-from gatepost.wire.sasl.outcome import Credentials
-from gatepost.wire.sasl.scram import bindings_of
+from gatepost.wire.sasl.outcome import Credentials, bindings_of
 from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.client import PlainClient, SecureClient
 from gatepost.wire.smtp.refusals import StartTLSRefused
@@ -88,6 +86,12 @@ class Approach:
     connect_seconds: float = 30.0
     handshake_seconds: float = 30.0
     timeouts: ClientTimeouts = DEFAULT_TIMEOUTS
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What decides how a connection was protected: one made under another key is never used instead."""
+        user = self.credentials.user if self.credentials is not None else None
+        return (self.hostname, self.level, id(self.tls), self.implicit, user)
 
     def settings(self, target: Target) -> ClientTLS | None:
         """What TLS with this server asks for: its name, as the route gave it, is the one to verify."""
@@ -146,7 +150,8 @@ class Opening:
         client = PlainClient(origin, hostname=approach.hostname, timeouts=approach.timeouts)
         yield from client.greeting()
         self.stage = Stage.HELLO
-        capabilities = yield from client.hello()
+        may = approach.level in ("none", "may") and approach.credentials is None
+        capabilities = yield from client.hello(helo_fallback=may)
         self._look_in_the_mirror(capabilities)
         if self._in_clear or approach.level == "none" or (approach.level == "may" and not capabilities.starttls):
             if approach.credentials is not None:
@@ -188,14 +193,18 @@ class Opening:
             raise Trouble(Outcome(Result.FAILED, 0, "5.4.6", "mail loops back: the server has our own name"))
 
 
-async def open_session(target: Target, approach: Approach, dialer: Dialer = connect) -> Session:
+async def open_session(
+    target: Target, approach: Approach, *, dialer: Dialer = connect, failed: Callable[[Trouble], None] = lambda _: None
+) -> Session:
     """Open a session with a server, with TLS as the level says.
 
+    :param failed: told of every attempt that came to nothing, the one before a second in the clear included.
     :raises Trouble: when it cannot be had; nothing was sent to that server then.
     """
     try:
         return await _try(target, approach, dialer, in_clear=False)
     except Trouble as trouble:
+        failed(trouble)
         if trouble.injected:
             event("delivery.plaintext_after_upgrade", "error", relay=target.remote, reason=trouble.message)
         if not (
@@ -206,7 +215,11 @@ async def open_session(target: Target, approach: Approach, dialer: Dialer = conn
             "delivery.in_clear", "notice", relay=target.remote, reason=trouble.message, level="may",
             result=trouble.outcome.tlsrpt.value if trouble.outcome.tlsrpt else None,
         )  # fmt: skip
-    return await _try(target, approach, dialer, in_clear=True)
+    try:
+        return await _try(target, approach, dialer, in_clear=True)
+    except Trouble as trouble:
+        failed(trouble)
+        raise
 
 
 async def _try(target: Target, approach: Approach, dialer: Dialer, *, in_clear: bool) -> Session:
@@ -225,14 +238,10 @@ async def _try(target: Target, approach: Approach, dialer: Dialer, *, in_clear: 
             stage = opening.stage
             client, capabilities = await connection.run(opening.starttls(connection.origin))
         opened = True
-        return Session(connection, client, capabilities, target.remote, time.monotonic())
+        return Session(connection, client, capabilities, target.remote)
     except (GatepostError, OSError) as error:
         reached = stage if stage in (Stage.CONNECT, Stage.TLS) else opening.stage
         raise trouble_of(error, reached, remote=target.remote) from error
     finally:
         if connection is not None and not opened:
             connection.abort()
-
-
-SessionOpener: TypeAlias = Callable[[Target], Awaitable[Session]]
-OPENING_LIMIT: Final = 900.0  # seconds; the sum of the deadlines of an opening never passes this by much

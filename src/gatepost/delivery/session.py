@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Literal, cast, final
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
 
 from gatepost.delivery.trouble import Stage, trouble_of
 from gatepost.errors import GatepostError, LocalProtocolError
@@ -21,6 +22,31 @@ if TYPE_CHECKING:
 RECIPIENTS: Final = 100  # of one transaction; what every server must take (RFC 5321 §4.5.3.1.8)
 
 
+class Again(Enum):
+    """Where a recipient that was deferred may be tried again before it waits."""
+
+    LATER = "not now"
+    ELSEWHERE = "on another server"
+    AFRESH = "on a new connection to this server"
+
+
+Verdict: TypeAlias = tuple[Outcome, Again]
+
+
+class _Watched:
+    """Content that knows whether it was read to its end, which is when the final dot goes out."""
+
+    __slots__ = ("_content", "ended")
+
+    def __init__(self, content: Iterable[bytes]) -> None:
+        self._content = content
+        self.ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._content
+        self.ended = True
+
+
 @final
 class Session:
     """A server that was greeted, with TLS and login behind it.
@@ -29,21 +55,31 @@ class Session:
     :param client: the engine that speaks.
     :param capabilities: what the server listed last.
     :param remote: who it is, for outcomes.
-    :param now: a monotonic time.
     """
 
-    __slots__ = ("_client", "_connection", "capabilities", "idle_since", "messages", "remote", "tls", "usable")
+    __slots__ = (
+        "_client",
+        "_connection",
+        "capabilities",
+        "evidence",
+        "idle_since",
+        "key",
+        "messages",
+        "remote",
+        "tls",
+        "usable",
+    )
 
-    def __init__(
-        self, connection: Connection, client: Client, capabilities: Capabilities, remote: str, now: float
-    ) -> None:
+    def __init__(self, connection: Connection, client: Client, capabilities: Capabilities, remote: str) -> None:
         self._connection = connection
         self._client = client
         self.capabilities = capabilities
         self.remote = remote
+        self.evidence = connection.evidence
         self.tls = tls_line(connection.evidence)
         self.messages = 0
-        self.idle_since = now
+        self.idle_since = 0.0
+        self.key: tuple[object, ...] = ()  # set by the pool
         self.usable = True
 
     @property
@@ -62,48 +98,58 @@ class Session:
 
     async def transfer(
         self, message: QueuedMessage, leases: Sequence[Lease], content: Iterable[bytes]
-    ) -> list[tuple[Outcome, bool]]:
+    ) -> list[Verdict]:
         """Send one message to some of its recipients.
 
         :param leases: at most ``recipients_limit``.
-        :return: for each recipient its outcome, and whether another server may be tried for it at once. That is never
-            so when the whole content was sent and the reply is missing: the server may have taken it, and the wait
-            bounds the duplicates (RFC 1047).
+        :return: for each recipient its outcome, and where it may be tried again at once.
         """
         self.messages += 1
-        verdicts: list[tuple[Outcome, bool] | None] = []
-        envelope_recipients: list[EnvelopeRecipient] = []
+        verdicts: list[Verdict | None] = []
+        recipients: list[EnvelopeRecipient] = []
         for lease in leases:
             recipient = _recipient(lease)
             if isinstance(recipient, EnvelopeRecipient):
-                envelope_recipients.append(recipient)
+                recipients.append(recipient)
                 verdicts.append(None)
             else:
-                verdicts.append((self._own(recipient), False))
-        if not envelope_recipients:
-            return [verdict for verdict in verdicts if verdict is not None]
-        results = iter(await self._submit(message, tuple(envelope_recipients), content))
+                verdicts.append((self._own(recipient), Again.LATER))
+        results = iter(await self._submit(message, tuple(recipients), content) if recipients else ())
         return [next(results) if verdict is None else verdict for verdict in verdicts]
 
     async def _submit(
         self, message: QueuedMessage, recipients: tuple[EnvelopeRecipient, ...], content: Iterable[bytes]
-    ) -> list[tuple[Outcome, bool]]:
+    ) -> list[Verdict]:
+        watched = _Watched(content)
         try:
             envelope = Envelope(
                 message.sender, recipients, message.size, cast(Literal["7BIT", "8BITMIME"], message.eightbit),
                 message.smtputf8, cast(Literal["FULL", "HDRS"] | None, message.ret), message.envid,
             )  # fmt: skip
-            submission = await self._connection.run(self._client.submit(envelope, content))
+            submission = await self._connection.run(self._client.submit(envelope, watched))
+        except LocalProtocolError as error:
+            self.usable = self._client.usable
+            return [(self._own(error), Again.LATER)] * len(recipients)
         except (GatepostError, OSError) as error:
-            return self._broken(error, len(recipients))
-        if not self._client.ready:
-            self.usable = False
-        return [(self._judge(reply), reply.code >= 400) for reply in submission.replies]
+            return self._broken(error, len(recipients), sent=watched.ended)
+        self.usable = self._client.usable
+        return [
+            (self._judge(reply), Again.LATER if stage == "local" else Again.ELSEWHERE)
+            for reply, stage in zip(submission.replies, submission.stages, strict=True)
+        ]
 
-    def _broken(self, error: Exception, count: int) -> list[tuple[Outcome, bool]]:
+    def _broken(self, error: Exception, count: int, *, sent: bool) -> list[Verdict]:
+        """The connection broke. Who was decided before stays decided; all others wait.
+
+        When the whole content was sent and its reply is missing, the server may have taken it: no other attempt is made
+        until the next round, which bounds the duplicates (RFC 1047). A connection that had served before, and broke
+        before the content, had only been left open too long.
+        """
         self.usable = False
         outcome = trouble_of(error, Stage.TRANSFER, remote=self.remote, tls=self.tls).outcome
-        return [(outcome, False)] * count
+        again = Again.LATER if sent else Again.AFRESH if self.messages > 1 else Again.ELSEWHERE
+        decided = self._client.decided if len(self._client.decided) == count else (None,) * count
+        return [(outcome if reply is None else self._judge(reply), again) for reply in decided]
 
     def _judge(self, reply: Reply) -> Outcome:
         text = reply.text if isinstance(reply.text, str) else " / ".join(reply.text)

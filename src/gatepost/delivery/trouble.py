@@ -55,15 +55,22 @@ class Trouble(GatepostError):
         self.outcome: Final = outcome
         self.in_clear: Final = in_clear
         self.injected: Final = injected
+        self.stage: Stage | None = None
 
 
 def trouble_of(error: Exception, stage: Stage, *, remote: str = "", tls: str = "") -> Trouble:
-    """Translate an error of the attempt's stage.
+    """Translate an error of the attempt's stage, which the trouble then names.
 
     :param error: a ``GatepostError`` or an ``OSError``.
     :param remote: whom it happened with, ``name[address]:port``.
     :param tls: how the connection was secured so far.
     """
+    trouble = _translate(error, stage, remote, tls)
+    trouble.stage = stage
+    return trouble
+
+
+def _translate(error: Exception, stage: Stage, remote: str, tls: str) -> Trouble:
     if isinstance(error, Trouble):
         return error
     if isinstance(error, PlaintextAfterUpgrade) or (isinstance(error, HandshakeError) and error.plaintext):

@@ -36,7 +36,7 @@ from gatepost.mailbox.names import UNIQUE
 _GROUP: Final = 64  # files open at once
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_FOLDERS: Final = ("tmp", "new", "cur")
+_FOLDERS: Final = ("cur", "new", "tmp")  # tmp last: where it stands, the others do
 
 
 class Delivery(NamedTuple):
@@ -197,7 +197,7 @@ def _finish(
     """Sync one written file and rename it into ``new/``."""
     try:
         os.fsync(file.descriptor)
-        os.rename(file.temporary, file.final)
+        _rename(file, deliveries[file.index].root)
     except OSError as error:
         _abandon(file)
         results[file.index] = _store_error(error, deliveries[file.index].root)
@@ -205,6 +205,14 @@ def _finish(
     os.close(file.descriptor)
     results[file.index] = Path(file.final)
     arrived.setdefault(file.folder, []).append(file.index)
+
+
+def _rename(file: _Written, root: Path) -> None:
+    try:
+        os.rename(file.temporary, file.final)
+    except FileNotFoundError:  # somebody removed new/, or made only tmp/
+        make_mailbox(root)
+        os.rename(file.temporary, file.final)
 
 
 def _abandon(file: _Written) -> None:

@@ -10,7 +10,8 @@ from typing import Final, TypeVar
 from gatepost.errors import DeadlineExceeded, GatepostError, LocalProtocolError, UpgradeError
 from gatepost.net.dial import CONNECT_SECONDS, origin_of
 from gatepost.net.transport import READ_SIZE
-from gatepost.tls.engine import ClientHandshake, ClientTLS
+from gatepost.tls.contexts import ClientTLS
+from gatepost.tls.engine import ClientHandshake
 from gatepost.tls.stream import TLSClosed, TLSStream
 from gatepost.wire.dialogue import Dialogue, Effect, Receive, Result, Send
 from gatepost.wire.upgrade import Origin, TLSEvidence
@@ -137,7 +138,7 @@ class BlockingWire:
                     return text
             if answer := stream.outgoing():
                 self._sock.sendall(answer)
-        if not stream.closed.clean:
+        if stream.closed is not None and not stream.closed.clean:
             raise ConnectionResetError(str(stream.closed))
         return b""
 

@@ -12,7 +12,7 @@ from typing import Final
 from gatepost.errors import DeadlineExceeded
 from gatepost.net.drive import Wire
 from gatepost.net.transport import Transport
-from gatepost.tls.engine import ClientTLS
+from gatepost.tls.contexts import ClientTLS
 from gatepost.wire.upgrade import Origin
 
 CONNECT_SECONDS: Final = 30.0

@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 from gatepost.errors import DeadlineExceeded, GatepostError, LocalProtocolError, UpgradeError
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.net.transport import Receiver, Transport
-from gatepost.tls.engine import ClientHandshake, ClientTLS
+from gatepost.tls.contexts import ClientTLS
+from gatepost.tls.engine import ClientHandshake
 from gatepost.wire.dialogue import Dialogue, Effect, Receive, Result, Send, Upgrade
 from gatepost.wire.upgrade import Origin, PlaintextAfterUpgrade, Role, TLSEvidence, UpgradeReady
 

@@ -139,7 +139,7 @@ class Shared:
     _regions: dict[str, mmap.mmap] = field(default_factory=dict, repr=False)
 
     def ready(self) -> None:
-        """Tell the supervisor that this worker serves. A reload stops the old workers when the new ones have said so."""
+        """Tell the supervisor that this worker serves. A reload ends the old workers once the new ones have said so."""
         self.notes.send(self.slot)
 
     def region(self, name: str, size: int) -> mmap.mmap:

@@ -115,5 +115,7 @@ def expire(outcome: Outcome) -> Outcome:
     """
     if outcome.final:
         raise ValueError(f"{outcome.result.value} is final and cannot expire")
-    text = f"delivery time expired; the last attempt said: {outcome.reply}" if outcome.reply else "delivery time expired"
+    text = (
+        f"delivery time expired; the last attempt said: {outcome.reply}" if outcome.reply else "delivery time expired"
+    )
     return Outcome(Result.FAILED, outcome.code, "5.4.7", text, outcome.remote, outcome.tls, outcome.tlsrpt)

@@ -59,17 +59,30 @@ def without_bcc(fields: list[Field]) -> list[Field]:
 
 def from_field(address: str, full_name: str | None) -> bytes:
     """A ``From`` field for a message that has none."""
-    name = " ".join((full_name or "").split())
-    name = "".join(char for char in name if char.isprintable())
-    if not name:
-        return f"From: {address}\n".encode("utf-8", "surrogateescape")
-    if not name.isascii():
-        import base64
-
-        name = f"=?utf-8?b?{base64.b64encode(name.encode('utf-8', 'replace')).decode()}?="  # RFC 2047 §4.1
-    elif not _ATOMS.fullmatch(name):
+    name = _one_line(full_name or "")
+    if name and name.isascii() and not _ATOMS.fullmatch(name):
         name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"From: {name} <{address}>\n".encode("utf-8", "surrogateescape")
+    text = f"{_encoded(name)} <{address}>" if name else address
+    return f"From: {text}\n".encode("utf-8", "surrogateescape")
+
+
+def subject_field(text: str) -> bytes:
+    """A ``Subject`` field."""
+    return f"Subject: {_encoded(_one_line(text))}\n".encode("ascii", "replace")
+
+
+def _one_line(text: str) -> str:
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())
+
+
+def _encoded(text: str) -> str:
+    """Text as it may stand in a field: beyond ASCII as encoded words (RFC 2047 §2: at most 75 characters each)."""
+    if text.isascii():
+        return text
+    import base64
+
+    words = [text[at : at + 11] for at in range(0, len(text), 11)]  # 11 characters are at most 44 octets, 60 in base64
+    return " ".join(f"=?utf-8?b?{base64.b64encode(word.encode('utf-8', 'replace')).decode()}?=" for word in words)
 
 
 def addresses(text: str) -> list[str]:

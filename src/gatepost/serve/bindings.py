@@ -147,5 +147,5 @@ def _metrics_listener(config: Config) -> tuple[Listener, ...]:
     if config.metrics.bind is None:
         return ()
     # Not a listener of the configuration, but bound and inherited like one.
-    fields = {"name": METRICS_LISTENER, "protocol": METRICS_LISTENER, "bind": (config.metrics.bind,)}
-    return (Listener.model_construct(**fields),)
+    bind_to = (config.metrics.bind,)
+    return (Listener.model_construct(None, name=METRICS_LISTENER, protocol=METRICS_LISTENER, bind=bind_to),)

@@ -17,6 +17,8 @@ from gatepost.serve.roles import Role
 SETTLE_SECONDS: Final = 1.0
 """A worker that has lived this long counts as ready even if it did not say so."""
 
+_FORK_RETRY: Final = 1.0
+
 
 @final
 @dataclass(slots=True)
@@ -59,9 +61,16 @@ class Generation:
         """Start the posts whose time has come."""
         for post in self.posts:
             if post.pid is None and not post.draining and post.start_at is not None and post.start_at <= now:
-                start(post, self.around)
+                try:
+                    start(post, self.around)
+                except OSError as error:
+                    post.start_at = now + _FORK_RETRY
+                    event(
+                        "worker.not-started", "critical", worker=post.name, reason=error.strerror, retry_in=_FORK_RETRY
+                    )
+                    continue
                 event(
-                    "worker.started", process=post.name, worker=post.pid, generation=self.number, restarts=post.restarts
+                    "worker.started", worker=post.name, worker_pid=post.pid, generation=self.number, restarts=post.restarts
                 )
 
     def settled(self, now: float) -> bool:
@@ -83,7 +92,7 @@ class Generation:
         """Kill what has not ended in time."""
         for post in self.posts:
             if post.kill_at is not None and post.kill_at <= now and post.pid is not None:
-                event("worker.killed", "warning", process=post.name, worker=post.pid, reason="did not drain in time")
+                event("worker.killed", "warning", worker=post.name, worker_pid=post.pid, reason="did not drain in time")
                 post.kill_at = None
                 post.signal(signal.SIGKILL)
 

@@ -15,7 +15,6 @@ from typing import Any, Final, final
 
 from gatepost.errors import GatepostError
 from gatepost.observe import logs
-from gatepost.observe.shared import Doorbell
 from gatepost.serve import privileges
 from gatepost.serve.control import Connection, encode
 from gatepost.serve.generation import Generation
@@ -27,16 +26,12 @@ _SECONDS: Final = 20.0
 
 @final
 class Inquiries:
-    """The children that answer.
+    """The children that answer."""
 
-    :param doorbell: rung by a child that made messages due.
-    """
+    __slots__ = ("_children",)
 
-    __slots__ = ("_children", "_doorbell")
-
-    def __init__(self, doorbell: Doorbell) -> None:
+    def __init__(self) -> None:
         self._children: dict[int, float] = {}
-        self._doorbell = doorbell
 
     def ask(
         self,
@@ -54,7 +49,11 @@ class Inquiries:
         if len(self._children) >= _AT_ONCE:
             connection.answer({"ok": False, "error": "too many questions at once; ask again"})
             return
-        pid = fork(lambda: self._answer(connection, message, generation, known, close_others))
+        try:
+            pid = fork(lambda: self._answer(connection, message, generation, known, close_others))
+        except OSError as error:
+            connection.answer(known | _failed(message, f"no process for the question: {error.strerror}"))
+            return
         self._children[pid] = time.monotonic() + _SECONDS
         connection.close()
 
@@ -75,7 +74,7 @@ class Inquiries:
             privileges.drop(generation.prepared.account)
             from gatepost.serve.queueview import answer
 
-            known |= answer(generation.prepared.config, message, self._doorbell)
+            known |= answer(generation.prepared.config, message)
         except GatepostError as error:
             known |= _failed(message, error.message) | {"hint": error.hint}
         except Exception as error:  # noqa: BLE001 - whatever it is, the asker is told

@@ -1,8 +1,8 @@
 """A post: one place for one worker process, filled again when its process dies.
 
 SECURITY: between the fork and the entry point, in this order: signals are reset, every descriptor that the role has no
-use for is closed, the account is changed (``privileges``), new privileges are ruled out. Only then does code of the role
-run. A worker that cannot do one of these ends.
+use for is closed, the account is changed (``privileges``), new privileges are ruled out. Only then does code of the
+role run. A worker that cannot do one of these ends.
 """
 
 from __future__ import annotations

@@ -54,16 +54,14 @@ def prepare(config: Config) -> Prepared:
 
     :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
     """
-    from gatepost.tls.contexts import TLSProfile, server_contexts
+    from gatepost.tls.contexts import CIPHERS, TLSProfile, server_contexts
     from gatepost.tls.credential import load_credential
 
     account = account_of(config)
     settings = config.tls
     path = settings.certificate or config.data / SELF_SIGNED
     credential = load_credential(path, settings.key)
-    given = {"minimum": settings.minimum, "maximum": settings.maximum}
-    given |= {"ciphers": settings.ciphers, "suites": settings.suites}
-    profile = TLSProfile(**{key: value for key, value in given.items() if value is not None})
+    profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
     contexts = server_contexts([credential], profile)
     speaking = [each.name for each in config.listener if each.tls == "implicit" or each.starttls != "deny"]
     fact = {
@@ -87,14 +85,13 @@ def refuse_fixed(old: Config, new: Config) -> None:
 
 def prepare_shared(shared: Shared) -> None:
     """Make the shared memory that the services look for, before any fork."""
-    from gatepost.service.limits import region
+    from gatepost.service.worker import prepare as prepare_service
 
-    region(shared)
+    prepare_service(shared)
 
 
 def forget_slot(shared: Shared, slot: int) -> None:
     """A worker has ended for good: what it held of the limits is free again."""
-    from gatepost.service.limits import clear_open, region
+    from gatepost.service.worker import reap
 
-    shared.counters.for_slot(slot).clear_gauges()
-    clear_open(region(shared), slot)
+    reap(shared, slot)

@@ -19,6 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final, final
 
 from gatepost.config.schema import Config
@@ -41,6 +42,8 @@ from gatepost.serve.systemd import Notifier, passed_sockets
 _LONGEST_SLEEP: Final = 60.0
 _START_PATIENCE: Final = 15.0
 _KILL_PATIENCE: Final = 5.0
+_START_FAILURES: Final = 3
+_SOFTWARE_ERROR: Final = 70  # sysexits(3): EX_SOFTWARE
 
 
 @final
@@ -71,6 +74,7 @@ class Supervisor:
 
     :param config: the configuration to start with; its data directory exists.
     :param load: reads the configuration again, for a reload.
+    :param lock: of its data directory, held.
     :param started: called once, when the server serves, with its listeners.
     :raises GatepostError: from the constructor, when the server cannot start: what is wrong and what to do.
     """
@@ -80,6 +84,7 @@ class Supervisor:
         config: Config,
         load: Callable[[], Config],
         *,
+        lock: DataLock,
         parts: Parts | None = None,
         started: Callable[[Sequence[BoundListener]], None] = lambda listeners: None,
     ) -> None:
@@ -97,16 +102,18 @@ class Supervisor:
         self._stop_deadline: float | None = None
         self._next_watchdog = 0.0
         self._hurried = False
-        self._lock = DataLock(config.data)
+        self._lock = lock
+        self._numbers = count(1)
+        self._exit_code = 0
         self._wakeup_read, self._wakeup_write = socket.socketpair()
         self._bindings = Bindings(passed_sockets())
         try:
             self.shared = new_shared(started_at=self.started_at)
             self._parts.prepare_shared(self.shared)
-            self._inquiries = Inquiries(self.shared.doorbell)
+            self._inquiries = Inquiries()
             prepared = self._parts.prepare(config)
             plan = self._bindings.plan(config)
-            self._transition = self._begin(prepared, plan, 1)
+            self._transition = self._begin(prepared, plan)
             self._control = ControlSocket(config.runtime / SOCKET_NAME, self._selector, self._asked)
         except OSError as error:
             self._give_up()
@@ -136,10 +143,12 @@ class Supervisor:
         self._selector.register(self.shared.notes, selectors.EVENT_READ, self._noted)
         privileges.preload()
         try:
-            while not self._ended():
+            while True:
                 timeout = self._tick()
+                if self._ended():
+                    break
                 for key, _ in self._selector.select(timeout):
-                    key.data()
+                    self._call(key.data)
         finally:
             signal.set_wakeup_fd(woken)
             for number, handler in before.items():
@@ -149,7 +158,13 @@ class Supervisor:
             self._give_up()
             event("server.stopped")
             logs.flush(wait=1.0)
-        return 0
+        return self._exit_code
+
+    def _call(self, handler: Callable[[], None]) -> None:
+        try:
+            handler()
+        except Exception as error:  # noqa: BLE001 - whatever one request meets, the workers are looked after
+            logs.failure("server.error", error)
 
     def _ended(self) -> bool:
         return self._stop_deadline is not None and not any(True for _ in self._posts())
@@ -161,6 +176,7 @@ class Supervisor:
         for generation in self._generations():
             generation.start_due(now)
             generation.kill_overdue(now)
+        self._retire_empty()
         self._settle(now)
         self._finish_stop(now)
         for generation in self._generations():
@@ -215,8 +231,9 @@ class Supervisor:
             for post in generation.posts:
                 yield post, generation
 
-    def _begin(self, prepared: Prepared, plan: Plan, number: int) -> _Transition:
+    def _begin(self, prepared: Prepared, plan: Plan) -> _Transition:
         """Put a generation up. Its workers are forked by the next turn of the loop."""
+        number = next(self._numbers)
         try:
             posts = plan_posts(self._parts.roles, prepared, plan.listeners, self._slots, number)
         except GatepostError:
@@ -297,7 +314,7 @@ class Supervisor:
             refuse_fixed(self._current.prepared.config, config)
             prepared = self._parts.prepare(config)
             plan = self._bindings.plan(config)
-            transition = self._begin(prepared, plan, self._current.number + 1 + len(self._draining))
+            transition = self._begin(prepared, plan)
         except GatepostError as error:
             self._reload_failed(error, waiting)
             return
@@ -342,22 +359,27 @@ class Supervisor:
         lived = now - post.born_at
         how: Mapping[str, Any] = {"signal": signal.Signals(-code).name} if code < 0 else {"exit": code}
         if post.draining:
-            event("worker.ended", process=post.name, worker=pid, seconds=lived, **how)
-            generation.posts.remove(post)
-            self._parts.forget_slot(self.shared, post.slot)
-            self._slots.give_back(post.slot)
-            self._draining = [each for each in self._draining if each.posts]
+            event("worker.ended", worker=post.name, worker_pid=pid, seconds=lived, **how)
+            post.pid = None
             return
         self.shared.counters.for_slot(post.slot).clear_gauges()
         self.shared.counters.count("worker_restarts_total", role=post.role.name)
         delay = post.died(now)
         severity = "critical" if post.alarming else "error"
-        event("worker.died", severity, process=post.name, worker=pid, seconds=lived, retry_in=delay, **how)
+        event("worker.died", severity, worker=post.name, worker_pid=pid, seconds=lived, retry_in=delay, **how)
         if post.alarming:
-            event("worker.failing", "critical", process=post.name, deaths=post.failures, retry_in=delay)
+            event("worker.failing", "critical", worker=post.name, deaths=post.failures, retry_in=delay)
             self._notifier.status(f"{post.name} died {post.failures} times in a row, see the log")
-        if self._transition is not None and generation is self._transition.generation and self._current is not None:
+        if self._transition is None or generation is not self._transition.generation:
+            return
+        if self._current is not None:
             self._withdraw(f"{post.name} of the new configuration ended at once")
+        elif post.failures >= _START_FAILURES:
+            event(
+                "server.not-started", "critical", reason=f"{post.name} died {post.failures} times; see the lines above"
+            )
+            self._exit_code = _SOFTWARE_ERROR
+            self._stop()
 
     # -- the end
 
@@ -376,23 +398,26 @@ class Supervisor:
                 connection.answer({"ok": False, "error": "the server is stopping"})
         for each in self._generations():
             each.drain(now, seconds, which=lambda role: not role.last)
-        self._forget_waiting()
         self._bindings.stop(keep=_metrics_socket(generation))
 
     def _finish_stop(self, now: float) -> None:
         """Once the others have ended, end the roles that tell of them."""
         if self._stop_deadline is None:
             return
-        self._forget_waiting()
         if all(post.role.last for post, _ in self._posts()):
             for generation in self._generations():
                 generation.drain(now, _KILL_PATIENCE)
-            self._forget_waiting()
+            self._retire_empty()
 
-    def _forget_waiting(self) -> None:
-        """Posts that have no process and will have none."""
-        for generation in self._generations():
-            generation.posts = [post for post in generation.posts if post.pid is not None or not post.draining]
+    def _retire_empty(self) -> None:
+        """Give up the posts that have no process and will have none."""
+        for post, generation in list(self._posts()):
+            if post.draining and post.pid is None:
+                generation.posts.remove(post)
+                self.shared.counters.for_slot(post.slot).clear_gauges()
+                self._parts.forget_slot(self.shared, post.slot)
+                self._slots.give_back(post.slot)
+        self._draining = [each for each in self._draining if each.posts]
 
     def _hurry(self) -> None:
         """Asked twice at a terminal: do not wait for sessions."""
@@ -415,6 +440,9 @@ class Supervisor:
             self._reload(connection)
         elif command == "status":
             self._inquiries.ask(connection, message, generation, describe(self), self._close_in_inquiry)
+        elif command == "queue-wake":
+            self.shared.doorbell.ring()
+            connection.answer({"ok": True})
         elif command.startswith("queue-"):
             self._inquiries.ask(connection, message, generation, {"ok": True}, self._close_in_inquiry)
         else:
@@ -444,8 +472,8 @@ class Supervisor:
         running: dict[str, int] = dict.fromkeys((role.name for role in self._parts.roles), 0)
         for post, _ in self._posts():
             running[post.role.name] = running.get(post.role.name, 0) + (post.pid is not None and not post.draining)
-        for role, count in running.items():
-            counters.put(counters.index("worker_processes", role=role), count)
+        for role, number in running.items():
+            counters.put(counters.index("worker_processes", role=role), number)
         serving = self.state in ("running", "reloading") and self._current is not None
         healthy = serving and all(post.pid is not None for post in self._current.posts) if self._current else False
         counters.put(counters.index("ready"), int(healthy))

@@ -28,7 +28,7 @@ from gatepost.service.smtp.connection import Connection
 from gatepost.service.smtp.port import Checks, Port, Services, new_identifier
 from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
 from gatepost.store.sqlite.accounts import SQLiteAccountStore
-from gatepost.store.sqlite.queue import SQLiteQueueStore
+from gatepost.store.sqlite.queue import SQLiteQueue
 from gatepost.wire.upgrade import Origin
 
 SWEEP_SECONDS: Final = 0.25  # how often deadlines are looked at
@@ -53,7 +53,7 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
     """
     loop = new_loop()
     asyncio.set_event_loop(loop)
-    queue = SQLiteQueueStore(config.data)
+    queue = SQLiteQueue(config.data)
     accounts = SQLiteAccountStore(config.data / ACCOUNTS)
     counters = shared.counters
     commit_seconds = counters.index("queue_commit_seconds")

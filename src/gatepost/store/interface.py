@@ -59,7 +59,7 @@ class BodyWriter(Protocol):
 class QueueStore(Protocol):
     """The queue."""
 
-    def body_writer(self, id: str) -> BodyWriter:
+    def body_writer(self, message_id: str) -> BodyWriter:
         """A writer for the body of the message with this id.
 
         :raises ValueError: when the id is not 1 to 64 of ``A-Za-z0-9._-``, beginning with a letter or digit.
@@ -137,10 +137,10 @@ class QueueStore(Protocol):
         """Messages in the order of receipt, behind sequence ``after``, optionally those with a recipient in a state
         or at a destination."""
 
-    def show(self, id: str) -> MessageStatus | None:
+    def show(self, message_id: str) -> MessageStatus | None:
         """One message, or None when it is not queued."""
 
-    def body_of(self, id: str) -> BodyRef | None:
+    def body_of(self, message_id: str) -> BodyRef | None:
         """The body of a queued message, for the operator to read."""
 
     def hold(self, selection: Selection) -> int:

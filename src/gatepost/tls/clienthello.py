@@ -4,11 +4,12 @@ The engine owns the first bytes of a handshake. It reads the server name (RFC 60
 here, chooses the certificate, refuses a foreign protocol, and only then makes the TLS object and gives it the very same
 bytes. So no callback runs inside OpenSSL, and nothing is chosen after the object exists.
 
-Limits: ``HELLO_LIMIT`` octets and ``FRAGMENT_LIMIT`` records, so that neither memory nor time grows with a hostile peer.
+Limits: ``HELLO_LIMIT`` octets and ``FRAGMENT_LIMIT`` records, so neither memory nor time grows with a hostile peer.
 """
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final, NamedTuple
 
 from gatepost.errors import HandshakeError
@@ -24,6 +25,7 @@ _SERVER_NAME: Final = 0
 _ALPN: Final = 16
 _NAME_OCTETS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._")
 _NAME_LIMIT: Final = 255
+_two_numbers = Struct(">HH").unpack_from
 
 
 class ClientHello(NamedTuple):
@@ -151,9 +153,9 @@ def _parse(data: bytes | bytearray, at: int, end: int) -> ClientHello:
     while at < end:
         if at + 4 > end:
             raise HelloRefused("a ClientHello extension is cut short")
-        kind = data[at] << 8 | data[at + 1]
+        kind, length = _two_numbers(data, at)
         start = at + 4
-        at = start + (data[at + 2] << 8 | data[at + 3])
+        at = start + length
         if at > end:
             raise HelloRefused("a ClientHello extension does not fit")
         if kind == _SERVER_NAME:

@@ -1,8 +1,8 @@
 """TLS contexts: built once from a profile and credentials, never changed, replaced as a whole.
 
 A context that was used is frozen, so a reload makes new ones and swaps them. Contexts for servers are made before the
-processes fork: their ticket keys are then the same in every worker, and a session resumes whichever worker gets it. Each
-credential has a context of its own, so a ticket of one name is worth nothing under another.
+processes fork: their ticket keys are then the same in every worker, and a session resumes whichever worker gets it.
+Each credential has a context of its own, so a ticket of one name is worth nothing under another.
 """
 
 from __future__ import annotations
@@ -244,9 +244,7 @@ def client_context(
         context.set_options(SSL.OP_NO_TICKET)
     if sessions is None:  # an empty cache is false, too
         sessions = SessionCache()
-    return ClientContext(
-        context, trust or TrustStore.load(ca_file), sessions if profile.tickets else SessionCache(0)
-    )
+    return ClientContext(context, trust or TrustStore.load(ca_file), sessions if profile.tickets else SessionCache(0))
 
 
 @final
@@ -257,8 +255,8 @@ class ClientTLS:
     :param context: with whom we trust, and our sessions.
     :param server_name: the name to ask for (SNI, RFC 6066 §3) and to find in the certificate; a host name or an address
         (which is never sent as SNI). None asks for none.
-    :param level: ``may`` and ``encrypt`` go on whatever the certificate is, and say so in the evidence; ``verify`` raises
-        ``VerificationError`` unless chain and name are good.
+    :param level: ``may`` and ``encrypt`` go on whatever the certificate is, and say so in the evidence; ``verify``
+        raises ``VerificationError`` unless chain and name are good.
     :param names: reference names to accept instead of ``server_name``.
     :param alpn: protocols to offer (RFC 7301), best first.
     :raises LocalProtocolError: when ``verify`` has no name to verify, the level is unknown, or a name is none.

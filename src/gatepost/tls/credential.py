@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from hashlib import new as new_hash
 from pathlib import Path
 from typing import Final, TypeAlias, final
@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from gatepost.errors import CertificateError
 from gatepost.tls.names import subject_names
 
-PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+PrivateKey: TypeAlias = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+)
 
 RSA_BITS: Final = 2048  # RFC 9325 §4.5
 CURVE_BITS: Final = 256
@@ -86,7 +88,9 @@ def load_credential(certificate: Path, key: Path | None = None, *, at: float | N
     blocks = _blocks(certificate)
     certificates = [_parse_certificate(block, certificate) for label, block in blocks if label in _CERTIFICATE_LABELS]
     if not certificates:
-        raise CertificateError(f"{certificate}: holds no certificate", hint="the file must hold a PEM CERTIFICATE block")
+        raise CertificateError(
+            f"{certificate}: holds no certificate", hint="the file must hold a PEM CERTIFICATE block"
+        )
     keys = [block for label, block in (_blocks(key) if key else blocks) if label.endswith(b"PRIVATE KEY")]
     if not keys:
         raise CertificateError(
@@ -104,7 +108,7 @@ def make_credential(
     :raises CertificateError: expired, not yet valid, not matching, or too weak.
     """
     leaf = certificates[0]
-    now = datetime.fromtimestamp(time.time() if at is None else at, timezone.utc)
+    now = datetime.fromtimestamp(time.time() if at is None else at, UTC)
     if now < leaf.not_valid_before_utc:
         raise CertificateError(f"{source}: the certificate is not valid before {leaf.not_valid_before_utc:%F %T} UTC")
     if now > leaf.not_valid_after_utc:

@@ -1,7 +1,7 @@
 """Names in certificates (RFC 9525, RFC 5280 §4.2.1.6): only subjectAltName counts, the common name never.
 
 A reference name is what the user or the configuration said. It is compared as A-labels, without regard to case, one
-trailing dot dropped. A wildcard stands for exactly one whole leftmost label. An address matches an iPAddress entry only.
+trailing dot dropped. A wildcard stands for exactly one whole leftmost label. An address matches only an iPAddress.
 
 U-labels become A-labels by RFC 5891 §4 (NFC, Punycode), with the letters and digits of RFC 5892 §2.1: Python's ``idna``
 codec follows the rules of 2003, which make another name of ``faß``.

@@ -5,7 +5,8 @@ A session belongs to the context it was made with (its trust anchors, its own ce
 enough: address, port, server name, level, names, protocols. The verification is repeated on resumption with the chain
 that is kept here, so neither the name nor the validity is ever taken for granted.
 
-A TLS 1.3 ticket is used once (RFC 8446 §C.4): ``take`` removes it. The cache is bounded in peers and in sessions a peer.
+A TLS 1.3 ticket is used once (RFC 8446 §C.4): ``take`` removes it. The cache is bounded in peers and in
+sessions a peer.
 """
 
 from __future__ import annotations

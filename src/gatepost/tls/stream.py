@@ -2,7 +2,7 @@
 
 Theory
 ------
-OpenSSL is fed one record at a time (RFC 8446 §5.1: type, version, length). That is worth its few lines three times over:
+OpenSSL is fed one record at a time (RFC 8446 §5.1: type, version, length). That pays three times over:
 
 * after each record exactly one read is made, so the usual case, one record in one segment, never pays for OpenSSL's
   "nothing more to read", which pyOpenSSL reports by an exception;
@@ -10,7 +10,7 @@ OpenSSL is fed one record at a time (RFC 8446 §5.1: type, version, length). Tha
 * how much work an input makes is bounded by the number of its records.
 
 The invariant: OpenSSL's input buffer is empty, or holds the beginning of one record of which ``_missing`` octets are
-still to come. ``_head`` holds up to four octets of a header that is not complete yet.
+still to come. ``_head`` holds what OpenSSL has not seen: part of a header, or what came behind the handshake.
 
 Plaintext that stands before a ``close_notify`` or an error is handed out first: ``receive`` returns it and sets
 ``closed``; only the next call raises. The end of the network connection without a ``close_notify`` is a truncation
@@ -50,6 +50,10 @@ class TLSClosed(GatepostError):
         super().__init__(message, temporary=not clean)
         self.clean = clean
         self.alert = alert
+
+    def again(self) -> TLSClosed:
+        """A copy to raise. What a stream keeps is never raised: its traceback would keep the stream alive."""
+        return TLSClosed(self.message, clean=self.clean, alert=self.alert)
 
 
 def read_all(connection: SSL.Connection, expected: int = _PLAINTEXT_LIMIT) -> bytes:
@@ -95,21 +99,21 @@ class TLSStream:
         evidence: TLSEvidence,
         *,
         out: bytes = b"",
-        surplus: tuple[bytes, int] = (b"", 0),
+        surplus: bytes = b"",
         on_plaintext: Callable[[], None] | None = None,
     ) -> None:
         """Only ``tls.engine`` calls this.
 
         :param out: what the handshake left to send.
-        :param surplus: octets that came behind the handshake and OpenSSL has not seen, and how many octets are missing
-            of the record that it has seen the beginning of.
+        :param surplus: octets that came behind the handshake; OpenSSL has not seen them.
         :param on_plaintext: called once, when the first plaintext arrives: a client's ticket has come by then.
         """
         self.origin: Final = origin
         self.evidence: Final = evidence
         self.closed: TLSClosed | None = None
         self._connection = connection
-        self._head, self._missing = surplus
+        self._head = surplus
+        self._missing = 0
         self._out = out
         self._queued = 0
         self._closing = False
@@ -123,7 +127,7 @@ class TLSStream:
         :raises TLSClosed: when the connection had ended before, or ends now and there was no plaintext left.
         """
         if self.closed is not None:
-            raise self.closed
+            raise self.closed.again()
         if not self._missing and not self._head:
             size = len(data)
             if size > _HEADER and size == _HEADER + (data[3] << 8 | data[4]):  # one record, as nearly always
@@ -136,7 +140,7 @@ class TLSStream:
             self._on_plaintext()
             self._on_plaintext = None
         if self.closed is not None and not plaintext:
-            raise self.closed
+            raise self.closed.again()
         return plaintext
 
     def receive_eof(self) -> TLSClosed:
@@ -173,7 +177,7 @@ class TLSStream:
                     parts.append(read_all(self._connection, _RECORD_LIMIT))
             self._out = b"".join(parts)
         except SSL.Error as error:
-            raise self._broken(error) from error
+            raise self._broken(error).again() from error
 
     def outgoing(self) -> bytes:
         """Take what must be written to the network."""

@@ -1,13 +1,13 @@
 """Whom we trust: certificate authorities and revocation lists, loaded once.
 
-The OpenSSL that the ``cryptography`` wheel carries does not know where the system keeps its authorities, so the bundle is
-found here and named explicitly.
+The OpenSSL that the ``cryptography`` wheel carries does not know where the system keeps its authorities, so the bundle
+is found here and named explicitly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, final
 
@@ -112,7 +112,7 @@ class TrustStore:
         :raises OpenSSL.crypto.X509StoreContextError: with OpenSSL's error number in ``errors[0]``.
         """
         # Set for every verification: a store that was given a time once would keep it for ever.
-        self._store.set_time(datetime.fromtimestamp(at, timezone.utc))
+        self._store.set_time(datetime.fromtimestamp(at, UTC))
         path = crypto.X509StoreContext(self._store, chain[0], chain[1:]).get_verified_chain()
         return [certificate.to_cryptography() for certificate in path]
 

@@ -1,9 +1,9 @@
 """The verdict on a peer's certificate, given after the handshake.
 
 OpenSSL runs with VERIFY_NONE, so that a connection whose certificate is bad can still be used where the policy says
-"encrypt if you can", and be reported for what it was. ``X509StoreContext`` builds and checks the path; by itself it lets
-pass what the following add (and each has its test): the purpose (RFC 5280 §4.2.1.12), the key sizes and the signature
-algorithms (RFC 9325 §4.5), and the names (RFC 9525).
+"encrypt if you can", and be reported for what it was. ``X509StoreContext`` builds and checks the path; by itself it
+lets pass what the following add (and each has its test): the purpose (RFC 5280 §4.2.1.12), the key sizes and the
+signature algorithms (RFC 9325 §4.5), and the names (RFC 9525).
 
 There is no boolean result: the verdict is a value when it is good and an exception when it is not.
 """
@@ -109,7 +109,7 @@ def verify_peer(
                 "certificate-host-mismatch",
             )
     except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
-        raise _failure("malformed", f"the certificate cannot be read: {ascii(str(error))}", _OTHER[1]) from error
+        raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
     return Verification("verified" if references else "trusted", "", printable_names(path[0]))
 
 
@@ -139,7 +139,7 @@ def _path(sent: tuple[bytes, ...], trust: TrustStore, at: float) -> list[x509.Ce
         where = "" if depth == 0 else f" (certificate {depth} of the chain)"
         raise _failure(reason, f"the certificate was not accepted: {text}{where}", result_type) from error
     except (ValueError, crypto.Error) as error:  # OpenSSL reads it, cryptography does not; or the context failed
-        raise _failure("malformed", f"the certificate cannot be read: {ascii(str(error))}", _OTHER[1]) from error
+        raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
 
 
 def _check_strength(certificate: x509.Certificate, *, anchor: bool) -> None:

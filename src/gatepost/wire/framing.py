@@ -33,7 +33,7 @@ class LineFramer:
     :param normalise: take a bare LF as a line end.
     """
 
-    __slots__ = ("_buffer", "_normalise", "_scanned", "_skipping", "_start", "limit")
+    __slots__ = ("_buffer", "_normalise", "_scanned", "_skipping", "_start", "limit", "offender")
 
     def __init__(self, limit: int, *, normalise: bool = False) -> None:
         self._buffer = b""
@@ -42,6 +42,8 @@ class LineFramer:
         self._skipping = False  # inside a line whose fault was reported
         self._normalise: Final = normalise
         self.limit = limit
+        self.offender = b""
+        """The beginning of the line whose fault was reported last, for the log: at most 128 octets."""
 
     def __len__(self) -> int:
         return len(self._buffer) - self._start
@@ -74,7 +76,7 @@ class LineFramer:
         return self._judge(buffer, stop, complete=end >= 0)
 
     def take(self, limit: int | None = None) -> bytes:
-        """Take what is buffered, or at most ``limit`` octets of it: content that is not lines, or the end of this life."""
+        """Take what is buffered, or at most ``limit`` octets of it, as content that is not lines."""
         start = self._start
         if limit is not None and limit < len(self._buffer) - start:
             self._start = self._scanned = start + limit
@@ -133,6 +135,7 @@ class LineFramer:
             self._scanned = max(start, stop - 1)
             return None
         offset, fault = min(faults, key=lambda found: found[0])
+        self.offender = buffer[start : min(stop, start + 128)]
         self._start = self._scanned = offset if fault is LineFault.TOO_LONG else offset + 1
         self._skipping = True
         return fault

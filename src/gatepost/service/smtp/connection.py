@@ -15,8 +15,9 @@ from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.net.transport import Receiver, Transport
 from gatepost.observe import logs
 from gatepost.service.smtp import refusals
+from gatepost.service.smtp.plain import PlainSession
 from gatepost.service.smtp.port import Port
-from gatepost.service.smtp.session import PlainSession, SecureSession
+from gatepost.service.smtp.secure import SecureSession
 from gatepost.tls.engine import ServerHandshake
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.upgrade import EarlyHello, Origin, TLSEvidence, UpgradeReady

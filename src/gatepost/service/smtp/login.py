@@ -144,9 +144,7 @@ class Login:
         user = services.verifiers.identity(identity)
         if self._name.startswith("SCRAM"):
             self._remember(lambda: services.verifiers.record_login(identity))
-        logs.event(
-            "auth.succeeded", connection=origin.connection, rip=origin.peer[0], user=user, mechanism=self._name
-        )
+        logs.event("auth.succeeded", connection=origin.connection, rip=origin.peer[0], user=user, mechanism=self._name)
         self._client.logged_in(user)
 
     def _failed(self, failure: Failure) -> None:

@@ -21,7 +21,13 @@ from gatepost.service.smtp.transaction import BodyWriter
 from gatepost.tls.contexts import ServerContexts
 from gatepost.wire.smtp.profile import ServerProfile
 
-ALPN: Final = {"smtp": frozenset({"smtp"}), "submission": frozenset({"smtp"}), "lmtp": frozenset({"lmtp"})}
+LOCAL: Final = "local"  # the listener of the local socket that ``sendmail`` hands its messages to
+ALPN: Final[dict[str, frozenset[str]]] = {
+    "smtp": frozenset({"smtp"}),
+    "submission": frozenset({"smtp"}),
+    "lmtp": frozenset({"lmtp"}),
+    LOCAL: frozenset(),
+}
 MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 CHECKS_AT_ONCE: Final = 2  # argon2 takes 64 MiB each
 CHECKS_WAITING: Final = 64
@@ -107,7 +113,10 @@ class Port:
     :param contexts: its TLS contexts, made before the fork.
     """
 
-    __slots__ = ("alpn", "contexts", "implicit", "listener", "number", "profiles", "services", "submission", "tally")
+    __slots__ = (
+        "alpn", "complete", "contexts", "implicit", "listener", "local", "number", "profiles", "services", "submission",
+        "tally",
+    )  # fmt: skip
 
     def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
         self.services: Final = services
@@ -116,6 +125,8 @@ class Port:
         self.contexts: Final = contexts
         self.implicit: Final = listener.tls == "implicit"
         self.submission: Final = listener.protocol == "submission"
+        self.local: Final = listener.name == LOCAL
+        self.complete: Final = self.submission or self.local  # add the header fields that a program left out
         self.alpn: Final = ALPN[listener.protocol]
         self.tally: Final = Tally(services.counters, listener.name)
         self.profiles: Final = {lenient: self._profile(normalise=lenient) for lenient in (False, True)}

@@ -1,7 +1,4 @@
-"""SMTP sessions: engines answered with what accounts, limits, store and policy say.
-
-``PlainSession`` has an engine without AUTH, and ends at the upgrade. ``SecureSession`` is made from a secure channel,
-which is made from a completed handshake; nothing of the plaintext session reaches it.
+"""What SMTP sessions have in common: an engine answered with what accounts, limits and store say.
 
 Everything that can be decided at once is answered at once, so that all replies to one input leave in one write (inside
 TLS: in one record). Three things wait: a commit, a password check, the delay after a failed login.
@@ -19,15 +16,14 @@ from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.observe import logs
 from gatepost.queue.item import LOCAL, BodyRef, NewRecipient
 from gatepost.service.smtp import refusals
-from gatepost.service.smtp.login import FAILURES_A_SESSION, Login
 from gatepost.service.smtp.port import new_identifier
 from gatepost.service.smtp.transaction import AcceptedRecipient, Additions, Transaction, date_line
 from gatepost.wire.smtp import events, reply
-from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
-from gatepost.wire.smtp.received import received
+from gatepost.wire.smtp.address import Mailbox, parse_mailbox
+from gatepost.wire.smtp.received import protocol_keyword, received
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.server import PlainServer, SecureServer
-from gatepost.wire.upgrade import PlaintextAfterUpgrade, TLSEvidence
+from gatepost.wire.upgrade import TLSEvidence
 
 if TYPE_CHECKING:
     from gatepost.service.smtp.connection import Connection
@@ -36,8 +32,8 @@ BACKLOG_LIMIT: Final = 1 << 17  # octets that may wait in the engine while it wa
 _PROGRESS: Final = 4096  # octets of content that count as progress within the data timeout
 
 
-class _Session:
-    """What both sessions do: everything but the upgrade and the login."""
+class Session:
+    """What both sessions do: everything but the upgrade and the login. See ``plain`` and ``secure``."""
 
     __slots__ = ("_channel", "_connection", "_draining", "_engine", "_hello", "_progress", "_transaction", "_user")
 
@@ -215,23 +211,30 @@ class _Session:
             self._refuse(refusals.CANNOT_STORE)
             return
         only = str(transaction.recipients[0].mailbox) if len(transaction.recipients) == 1 else None
+        engine, evidence, user = self._engine, self._evidence(), self._user
         trace = received(
             connection.origin,
-            self._evidence(),
+            evidence,
             hello=self._hello,
-            protocol=self._engine.protocol(utf8=transaction.parameters.smtputf8),
+            protocol=protocol_keyword(
+                engine.profile.dialect,
+                extended=engine.extended,
+                utf8=transaction.parameters.smtputf8,
+                tls=evidence is not None,
+                authenticated=bool(user),
+            ),
             hostname=config.hostname,
-            identifier=identifier,
-            recipient=only,
+            message_id=identifier,
             date=date_line(),
-            user=self._user or None,
+            recipient=only,
+            identity=user or None,
         )
         transaction.begin(
             identifier,
             writer,
             Additions(
                 trace=trace,
-                complete=connection.port.submission,
+                complete=connection.port.complete,
                 message_id_domain=config.hostname,
                 hops=config.limits.received_hops,
             ),
@@ -385,166 +388,19 @@ class _Session:
         logs.event("store.failed", severity="error", connection=self._connection.origin.connection, reason=str(error))
 
 
-_Session._handlers = {
-    events.Hello: _Session._on_hello,
-    events.Mail: _Session._on_mail,
-    events.Recipient: _Session._on_recipient,
-    events.ContentBegins: _Session._on_content_begins,
-    events.Content: _Session._on_content,
-    events.ContentEnds: _Session._on_content_ends,
-    events.ContentAborted: _Session._on_content_aborted,
-    events.Reset: _Session._on_reset,
-    events.Verify: _Session._on_verify,
-    events.Fault: _Session._on_fault,
-    events.Quit: _Session._on_quit,
-    events.Ended: _Session._on_ended,
-}
-
-
-class PlainSession(_Session):
-    """A session in the clear. It ends at the upgrade."""
-
-    __slots__ = ()
-
-    def __init__(self, connection: Connection, channel: PlainChannel) -> None:
-        origin = connection.origin
-        super().__init__(connection, channel, PlainServer(origin, connection.port.profile(origin.peer[0])))
-
-    def _may_relay(self) -> bool:
-        return False
-
-    def _on_starttls(self, event: events.StartTLSRequested) -> None:
-        engine, connection, channel = self._engine, self._connection, self._channel
-        assert isinstance(engine, PlainServer)
-        assert isinstance(channel, PlainChannel)
-        try:
-            ready, early = engine.grant_upgrade()
-        except PlaintextAfterUpgrade as finding:
-            connection.record.outcome = "plaintext after the upgrade"
-            connection.port.tally.count("plaintext_after_upgrade_total", side="server")
-            logs.event(
-                "tls.plaintext-after-upgrade",
-                severity="warning",
-                connection=connection.origin.connection,
-                rip=connection.origin.peer[0],
-                listener=connection.port.listener.name,
-                octets=len(finding.residue),
-                evidence=finding.residue[:256],
-            )
-            return
-        self._channel = None
-        connection.upgrade(channel, ready, early, engine.outgoing())
-
-
-PlainSession._handlers = {**_Session._handlers, events.StartTLSRequested: PlainSession._on_starttls}
-
-
-class SecureSession(_Session):
-    """A session inside TLS: made from the secure channel, that is from origin and evidence, and nothing else."""
-
-    __slots__ = ("_failures", "_login")
-
-    def __init__(self, connection: Connection, channel: SecureChannel) -> None:
-        origin = channel.origin
-        engine = SecureServer(origin, channel.evidence, connection.port.profile(origin.peer[0]))
-        super().__init__(connection, channel, engine)
-        self._login: Login | None = None
-        self._failures = 0
-
-    def _evidence(self) -> TLSEvidence | None:
-        channel = self._channel
-        return channel.evidence if isinstance(channel, SecureChannel) else None
-
-    def _may_relay(self) -> bool:
-        return bool(self._user)
-
-    def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
-        """A login sends as itself (RFC 6409 §6.1). The null path is for reports that its programs send."""
-        if not self._connection.port.submission or sender is None:
-            return None
-        try:
-            directory = self._connection.port.services.directory
-            allowed = directory.may_send_as(self._user, sender.local, sender.ascii_domain)
-        except StoreError as error:
-            self._log_store_error(error)
-            return refusals.CANNOT_LOOK_UP
-        return None if allowed else refusals.NOT_YOUR_ADDRESS
-
-    def _judge_content(self, transaction: Transaction) -> Reply | None:
-        if not self._connection.port.submission:
-            return None
-        authors = transaction.authors
-        if authors is None:
-            return refusals.UNREADABLE_FROM
-        directory = self._connection.port.services.directory
-        for author in authors:
-            try:
-                mailbox = parse_mailbox(author)
-                if not directory.may_send_as(self._user, mailbox.local, mailbox.ascii_domain):
-                    return refusals.NOT_YOUR_AUTHOR
-            except StoreError as error:
-                self._log_store_error(error)
-                return refusals.CANNOT_LOOK_UP
-            except AddressSyntaxError:
-                return refusals.UNREADABLE_FROM
-        return None
-
-    def _on_auth(self, event: events.AuthRequested) -> None:
-        evidence = self._evidence()
-        assert evidence is not None
-        self._login = Login(self, self._connection, evidence, event.mechanism)
-        self._login.step(event.initial)
-
-    def _on_auth_response(self, event: events.AuthResponse) -> None:
-        if self._login is not None:
-            self._login.step(event.data)
-
-    def _on_auth_cancelled(self, event: events.AuthCancelled) -> None:
-        self._login = None
-        self.await_command()
-
-    # Called by Login
-
-    def challenge(self, data: bytes) -> None:
-        """Ask the client for more."""
-        assert isinstance(self._engine, SecureServer)
-        self._engine.challenge(data)
-        self.await_command()
-
-    def logged_in(self, user: str) -> None:
-        """The login succeeded."""
-        assert isinstance(self._engine, SecureServer)
-        self._login = None
-        self._user = self._connection.record.user = user
-        self._connection.last_call = float("inf")
-        self._engine.authenticated(user)
-        self.await_command()
-
-    def login_failed(self, answer: Reply) -> None:
-        """The login failed; after a few of them the connection ends."""
-        self._login = None
-        self._failures += 1
-        self._engine.answer(answer)
-        self.await_command()
-        if self._failures >= FAILURES_A_SESSION:
-            self._connection.record.outcome = "too many failed logins"
-            self.hang_up(refusals.TOO_MANY_LOGINS)
-
-    @property
-    def alive(self) -> bool:
-        """Whether there is anybody to answer."""
-        return self._channel is not None
-
-    def resume(self) -> None:
-        """A login's answer came later: go on."""
-        self._resume()
-
-
-SecureSession._handlers = {
-    **_Session._handlers,
-    events.AuthRequested: SecureSession._on_auth,
-    events.AuthResponse: SecureSession._on_auth_response,
-    events.AuthCancelled: SecureSession._on_auth_cancelled,
+Session._handlers = {
+    events.Hello: Session._on_hello,
+    events.Mail: Session._on_mail,
+    events.Recipient: Session._on_recipient,
+    events.ContentBegins: Session._on_content_begins,
+    events.Content: Session._on_content,
+    events.ContentEnds: Session._on_content_ends,
+    events.ContentAborted: Session._on_content_aborted,
+    events.Reset: Session._on_reset,
+    events.Verify: Session._on_verify,
+    events.Fault: Session._on_fault,
+    events.Quit: Session._on_quit,
+    events.Ended: Session._on_ended,
 }
 
 

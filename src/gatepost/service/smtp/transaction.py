@@ -11,7 +11,7 @@ from email.utils import formatdate
 from typing import Final, Protocol
 
 from gatepost.errors import StoreError
-from gatepost.queue.item import BodyRef, NewMessage, NewRecipient
+from gatepost.queue.item import INLINE_LIMIT, BodyRef, NewMessage, NewRecipient
 from gatepost.service.smtp import refusals
 from gatepost.service.smtp.headers import Header, HeaderGate
 from gatepost.wire.smtp.address import Mailbox
@@ -25,8 +25,6 @@ class BodyWriter(Protocol):
     def write(self, data: bytes, /) -> None: ...
     def finish(self) -> BodyRef: ...
     def discard(self) -> None: ...
-    @property
-    def spilled(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ class Transaction:
     @property
     def large(self) -> bool:
         """Whether finishing syncs a file, which is better done off the loop."""
-        return self._writer is not None and self._writer.spilled
+        return self.octets > INLINE_LIMIT
 
     def flush(self) -> None:
         """All content has come: write what was held back."""

@@ -24,7 +24,6 @@ import fcntl
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -58,14 +57,14 @@ class BodyFiles:
         with translating(f"{folder}: opening"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def writer(self, id: str) -> BodyFileWriter:
+    def writer(self, message_id: str) -> BodyFileWriter:
         """A writer for one body.
 
         :raises ValueError: when the id cannot be a file's name.
         """
-        if _ID.fullmatch(id) is None:
-            raise ValueError(f"no message id: {id!r}")
-        return BodyFileWriter(self, id)
+        if _ID.fullmatch(message_id) is None:
+            raise ValueError(f"no message id: {message_id!r}")
+        return BodyFileWriter(self, message_id)
 
     def await_commit(self, name: str, descriptor: int) -> None:
         """Keep a finished file locked until ``committed`` or ``abandon``."""
@@ -247,14 +246,6 @@ def _write_all(descriptor: int, pieces: list[bytes]) -> None:
         if not written:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         rest = rest[written:]
-
-
-def is_regular(path: Path) -> bool:
-    """Whether a path names a regular file, not a link."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
 
 
 def _damaged(path: Path, text: str) -> StoreFault:

@@ -48,7 +48,7 @@ class StoreFault(StoreError):
     full or damaged disk is the operator's to mend in the meantime.
 
     :param reason: a stable word: ``full``, ``busy``, ``io``, ``corrupt``, ``denied``, ``constraint``, ``too-big``,
-        ``memory``, ``files``, ``missing``, ``version``, ``fork``, ``other``.
+        ``memory``, ``files``, ``missing``, ``damaged``, ``version``, ``fork``, ``other``.
     """
 
     def __init__(self, message: str, *, reason: str, hint: str = "", temporary: bool | None = None) -> None:

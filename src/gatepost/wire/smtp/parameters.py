@@ -1,7 +1,7 @@
 """The parameters of MAIL and RCPT (RFC 5321 §4.1.1.11, RFC 1870, 6152, 6531, 3461, 4954).
 
-Values that travel as xtext (RFC 3461 §4) are decoded here, and checked again after decoding: what hides behind ``+0D+0A``
-goes no further.
+Values that travel as xtext (RFC 3461 §4) are decoded here, and checked again after decoding: what hides behind
+``+0D+0A`` goes no further.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U00
 # RFC 3461 §4: xtext = *( xchar / hexchar )
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
 _HEXCHAR: Final = re.compile(r"\+([0-9A-F]{2})")
-_NOT_XCHAR: Final = re.compile(r"[^!-*,-<>-~]")
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 # RFC 3461 §4.2: original-recipient-address = addr-type ";" xtext; RFC 6533 §3 for the type utf-8
 _ORCPT: Final = re.compile(r"([A-Za-z0-9-]+);(.+)")
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
@@ -48,11 +48,6 @@ def decode_xtext(text: str) -> str:
     if not (plain.isascii() and plain.isprintable()):
         raise CommandSyntaxError(reply.SYNTAX)
     return plain
-
-
-def encode_xtext(text: str) -> str:
-    """Encode printable ASCII as xtext (RFC 3461 §4)."""
-    return _NOT_XCHAR.sub(lambda match: f"+{ord(match[0]):02X}", text)
 
 
 def mail_parameters(text: str, *, smtputf8: bool, auth: bool) -> MailParameters:
@@ -147,6 +142,6 @@ def _orcpt(value: str) -> str:
     if match is None or len(value) > _ORCPT_LIMIT:
         raise CommandSyntaxError(reply.SYNTAX)
     kind = match[1].lower()
-    if kind == "utf-8":  # RFC 6533 §3: its own encodings, all of them printable; kept as sent
-        return f"utf-8;{match[2]}"
+    if kind == "utf-8":  # RFC 6533 §3: utf-8-addr-unitext becomes utf-8-addr-xtext, which is printable ASCII
+        return "utf-8;" + _BEYOND_ASCII.sub(lambda found: f"\\x{{{ord(found[0]):X}}}", match[2])
     return f"{kind};{decode_xtext(match[2])}"

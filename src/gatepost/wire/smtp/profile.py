@@ -26,8 +26,8 @@ class ServerProfile:
     :param dialect: ``SMTP`` or ``LMTP``.
     :param starttls: whether STARTTLS is offered.
     :param require_tls: whether nothing else is served before it (RFC 3207 §4).
-    :param auth_mechanisms: the SASL mechanisms offered inside TLS, best first; ``-PLUS`` ones are offered only where the
-        handshake left a channel binding.
+    :param auth_mechanisms: the SASL mechanisms offered inside TLS, best first; ``-PLUS`` ones are offered only where
+        the handshake left a channel binding.
     :param require_auth: whether MAIL needs a login.
     :param max_size: the longest message, in octets (RFC 1870).
     :param max_recipients: accepted recipients of one message (RFC 9422 ``RCPTMAX``).

@@ -143,5 +143,5 @@ TOO_MANY_MESSAGES: Final = Reply(452, "4.5.3", "Too many messages in this sessio
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors")
 NOT_A_WEB_SERVER: Final = Reply(421, "4.7.0", "This is a mail server")
 TOO_BIG: Final = Reply(552, "5.3.4", "Message size exceeds the limit")  # RFC 1870 §6
-BARE_CONTENT_END: Final = Reply(550, "5.6.0", "The message holds a CR or LF that is not part of a line end")
+BARE_CONTENT_END: Final = Reply(550, "5.5.2", "The message holds a CR or LF that is not part of a line end")
 NUL_CONTENT: Final = Reply(550, "5.6.0", "The message holds a NUL")

@@ -1,9 +1,10 @@
 """The states of an SMTP server, as tables.
 
-Rule: whatever decides which command is legal when, and where it leads, stands here. An edge is followed when its command
-is answered positively; a command that has no edge in a state is refused with the reply that ``Rulebook.refusal`` names. Two
-rules do not fit into a table and stand in the engines instead, because they hang on one fact each: AUTH is refused
-after it has succeeded (RFC 4954 §4), and MAIL is refused before it where the profile requires it (RFC 4954 §6).
+Rule: whatever decides which command is legal when, and where it leads, stands here. An edge is followed when its
+command is answered positively; a command that has no edge in a state is refused with the reply that
+``Rulebook.refusal`` names. Two rules do not fit into a table and stand in the engines instead, because they hang on one
+fact each: AUTH is refused after it has succeeded (RFC 4954 §4), and MAIL is refused before it where the profile
+requires it (RFC 4954 §6).
 
 STARTTLS inside a transaction is refused with 503. RFC 3207 §4 does not forbid it, and its effect would be to drop the
 transaction; a client that does so has lost count, and there is nobody to whom silence about the dropped message helps.

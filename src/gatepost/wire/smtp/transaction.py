@@ -171,45 +171,43 @@ class Transaction:
 
     def _grouped(self, commands: Sequence[bytes]) -> Dialogue[bool]:
         """Send everything up to DATA in windows; whether the server wants content."""
-        reset = self.reset
-        mail_taken = False
+        exchange, timeouts = self._exchange, self._timeouts
+        next_reply = exchange.reader.next_reply
+        reset, mail_taken = self.reset, False
         for start in range(0, len(commands), WINDOW):
             window = commands[start : start + WINDOW]
             last = start + WINDOW >= len(commands)
-            self._exchange.expect_quiet("MAIL was sent" if not start else "RCPT was sent")
-            yield Send(b"".join([_RSET, *window] if reset and not start else window) + (_DATA if last else b""))
+            exchange.expect_quiet("MAIL was sent" if not start else "RCPT was sent")
+            yield Send(b"".join([_RSET if reset and not start else b"", *window, _DATA if last else b""]))
             if not start:
                 if reset:
-                    yield from self._expect_reset()
-                mail_taken = yield from self._mail_reply()
+                    self._judge_reset(next_reply() or (yield from exchange.reply(timeouts.reset, "reply to RSET")))
+                mail_taken = self._judge_mail(
+                    next_reply() or (yield from exchange.reply(timeouts.mail, "reply to MAIL"))
+                )
             for index in range(max(start - 1, 0), start + len(window) - 1):
-                yield from self._recipient_reply(index, mail_taken=mail_taken)
-            if last:
-                return (yield from self._data_reply(mail_taken=mail_taken))
-            if not mail_taken:
+                reply = next_reply()
+                if reply is None:
+                    reply = yield from exchange.reply(timeouts.recipient, f"reply to RCPT {index + 1}")
+                self._judge_recipient(index, reply, mail_taken=mail_taken)
+            if not last and not mail_taken:
                 return False
-        return False
+        reply = next_reply() or (yield from exchange.reply(timeouts.data, "reply to DATA"))
+        return self._judge_data(reply, mail_taken=mail_taken)
 
     def _one_by_one(self, commands: Sequence[bytes]) -> Dialogue[bool]:
         """Send each command by itself; whether the server wants content."""
-        exchange = self._exchange
+        exchange, timeouts = self._exchange, self._timeouts
         if self.reset:
-            exchange.expect_quiet("RSET was sent")
-            yield Send(_RSET)
-            yield from self._expect_reset()
-        exchange.expect_quiet("MAIL was sent")
-        yield Send(commands[0])
-        if not (yield from self._mail_reply()):
+            self._judge_reset((yield from exchange.ask(_RSET, timeouts.reset, "reply to RSET")))
+        if not self._judge_mail((yield from exchange.ask(commands[0], timeouts.mail, "reply to MAIL"))):
             return False
         for index, line in enumerate(commands[1:]):
-            exchange.expect_quiet("RCPT was sent")
-            yield Send(line)
-            yield from self._recipient_reply(index, mail_taken=True)
+            reply = yield from exchange.ask(line, timeouts.recipient, f"reply to RCPT {index + 1}")
+            self._judge_recipient(index, reply, mail_taken=True)
         if not self._accepted:
             return False
-        exchange.expect_quiet("DATA was sent")
-        yield Send(_DATA)
-        return (yield from self._data_reply(mail_taken=True))
+        return self._judge_data((yield from exchange.ask(_DATA, timeouts.data, "reply to DATA")), mail_taken=True)
 
     def _content(self, first: bytes, pieces: Iterator[bytes]) -> Dialogue[Reply]:
         """Send the content; a fault found in it leaves by exception, and the final dot is never sent."""
@@ -234,44 +232,37 @@ class Transaction:
         if self._lmtp:  # RFC 2033 §4.2: as many replies as recipients, so none will come; nobody can tell
             raise UnexpectedReply("the server takes content for nobody")
         yield Send(END_OF_DATA)
-        yield from self._take(self._timeouts.final, "reply to the end of the message", "DATA")
+        reply = yield from self._exchange.reply(self._timeouts.final, "reply to the end of the message")
+        if reply.code == 421:
+            raise _Closing(reply, "DATA")
         self.reset = False
 
-    # What is heard
+    # What is heard. Replies mostly come several at a time, so the reader is asked first, and a generator is made only
+    # where one must be waited for.
 
-    def _take(self, seconds: float, step: str, stage: Stage) -> Dialogue[Reply]:
-        """The next reply; 421 ends the transaction."""
-        reply = self._exchange.reader.next_reply()
-        if reply is None:
-            reply = yield from self._exchange.reply(seconds, step)
+    def _judge_reset(self, reply: Reply) -> None:
         if reply.code == 421:
-            raise _Closing(reply, stage)
-        return reply
-
-    def _expect_reset(self) -> Dialogue[None]:
-        reply = yield from self._take(self._timeouts.reset, "reply to RSET", "MAIL")
+            raise _Closing(reply, "MAIL")
         if reply.code // 100 != 2:
             raise UnexpectedReply("the server does not reset", reply)  # RFC 5321 §4.1.1.5: it must
         self.reset = False
 
-    def _mail_reply(self) -> Dialogue[bool]:
-        reply = yield from self._take(self._timeouts.mail, "reply to MAIL", "MAIL")
+    def _judge_mail(self, reply: Reply) -> bool:
         if reply.code < 300:
             self.reset = True  # from now on the server may hold a transaction
             return True
         if reply.code < 400:
             raise UnexpectedReply("the reply to MAIL makes no sense", reply)
+        if reply.code == 421:
+            raise _Closing(reply, "MAIL")
         self._decide_rest(reply, "MAIL")
         return False
 
-    def _recipient_reply(self, index: int, *, mail_taken: bool) -> Dialogue[None]:
-        reply = self._exchange.reader.next_reply()
-        if reply is None:
-            reply = yield from self._exchange.reply(self._timeouts.recipient, f"reply to RCPT {index + 1}")
-        if reply.code == 421:
-            raise _Closing(reply, "RCPT")
+    def _judge_recipient(self, index: int, reply: Reply, *, mail_taken: bool) -> None:
         if 300 <= reply.code < 400:
             raise UnexpectedReply("the reply to RCPT makes no sense", reply)
+        if reply.code == 421:
+            raise _Closing(reply, "RCPT")
         if not mail_taken:
             return
         if reply.code < 300:
@@ -281,34 +272,39 @@ class Transaction:
             reply = Reply(452, "4.5.3", reply.text)  # RFC 5321 §4.5.3.1.10: too many recipients, not too much mail
         self._decide(index, reply, "RCPT")
 
-    def _data_reply(self, *, mail_taken: bool) -> Dialogue[bool]:
-        reply = yield from self._take(self._timeouts.data, "reply to DATA", "DATA")
+    def _judge_data(self, reply: Reply, *, mail_taken: bool) -> bool:
         if reply.code == 354:
             self._exchange.expect_quiet("the content was sent")
             return True
         if reply.code < 400:
             raise UnexpectedReply("the reply to DATA is not 354", reply)
+        if reply.code == 421:
+            raise _Closing(reply, "DATA")
         if mail_taken:
             self._decide_rest(reply, "DATA")
         return False
 
     def _final_replies(self) -> Dialogue[Reply]:
         """The verdict on the content: one for all, or one for each that was taken (RFC 2033 §4.2)."""
-        reply = yield from self._verdict("reply to the end of the message")
         if not self._lmtp:
-            self._decide_rest(reply, "content")
-        else:
-            self._decide(self._accepted[0], reply, "content")
-            for index in self._accepted[1:]:
-                reply = yield from self._verdict(f"reply to the end of the message for recipient {index + 1}")
-                self._decide(index, reply, "content")
+            verdict = self._judge_content((yield from self._final_reply("reply to the end of the message")))
+            self._decide_rest(verdict, "content")
+        for index in self._accepted if self._lmtp else ():
+            step = f"reply to the end of the message for recipient {index + 1}"
+            verdict = self._judge_content((yield from self._final_reply(step)))
+            self._decide(index, verdict, "content")
         self.reset = False
-        return reply
+        return verdict
 
-    def _verdict(self, step: str) -> Dialogue[Reply]:
-        reply = yield from self._take(self._timeouts.final, step, "content")
+    def _final_reply(self, step: str) -> Dialogue[Reply]:
+        exchange = self._exchange
+        return exchange.reader.next_reply() or (yield from exchange.reply(self._timeouts.final, step))
+
+    def _judge_content(self, reply: Reply) -> Reply:
         if 300 <= reply.code < 400:
             raise UnexpectedReply("the reply to the end of the message makes no sense", reply)
+        if reply.code == 421:
+            raise _Closing(reply, "content")
         return reply
 
     # What it means

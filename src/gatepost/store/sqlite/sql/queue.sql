@@ -182,3 +182,10 @@ SELECT 1 FROM message WHERE body_file = ?
 
 -- name: named_bodies
 SELECT sequence, id, body_file, body_length, body_sha256 FROM message WHERE body_file IS NOT NULL ORDER BY sequence
+
+-- name: messages_without_recipients
+SELECT id FROM message WHERE NOT EXISTS (SELECT 1 FROM recipient WHERE recipient.message = message.sequence)
+
+-- name: recipients_without_message
+SELECT message, address FROM recipient
+WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.sequence = recipient.message)

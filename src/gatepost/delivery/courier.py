@@ -1,0 +1,328 @@
+"""Everything that is going to one destination: its jobs, its open sessions, the order in which servers are tried.
+
+A destination is a mail domain, or all of them where a smarthost takes everything. Its jobs wait in one line. *Lanes*
+take from it, one session each, so that many messages pass over few connections; more lanes open as the line grows, up
+to the configured number.
+
+Every server is tried before a message waits (RFC 5321 §5.1). When no server can be had at all, everything in the line
+waits for the same reason, without a connection for each message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+from gatepost.delivery.attempt import Target
+from gatepost.delivery.ledger import Ledger
+from gatepost.delivery.pool import Pool
+from gatepost.delivery.route import (
+    Hop,
+    NoRoute,
+    Route,
+    address_literal,
+    by_mx,
+    looping,
+    loops_back,
+    no_address,
+    to_literal,
+    to_smarthost,
+)
+from gatepost.delivery.session import Again, Session
+from gatepost.delivery.trouble import Trouble
+from gatepost.errors import StoreError
+from gatepost.net.resolve import AddressAnswer, Lookup, Resolver
+from gatepost.observe.logs import event
+from gatepost.queue.item import BodyRef, InlineBody, Lease, QueuedMessage
+from gatepost.queue.outcome import Outcome, Result, deferred
+
+_LANE_STEP: Final = 8  # jobs in the line for each further lane
+
+Pending: TypeAlias = list[tuple[Lease, Outcome]]
+
+
+@final
+class Job:
+    """One message for some recipients of one destination."""
+
+    __slots__ = ("afresh", "leases", "message")
+
+    def __init__(self, message: QueuedMessage, leases: list[Lease]) -> None:
+        self.message = message
+        self.leases = leases
+        self.afresh = False  # was given a second try after a stale connection
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What all couriers of a process share.
+
+    :param hostname: our name.
+    :param port: the port of mail exchangers.
+    :param smarthost: host and port that take everything, or None.
+    :param own: addresses and ports that we listen on ourselves.
+    :param lanes: sessions for one destination at a time.
+    :param open_body: how the content of a message is read.
+    """
+
+    hostname: str
+    port: int
+    smarthost: tuple[str, int] | None
+    own: frozenset[tuple[str, int]]
+    lanes: int
+    resolver: Resolver
+    pool: Pool
+    ledger: Ledger
+    open_body: Callable[[BodyRef], Iterable[bytes]]
+    random: Callable[[], float]
+
+
+@final
+class Courier:
+    """The deliveries to one destination.
+
+    :param destination: the domain, or an address literal; for a smarthost any name.
+    :param hungry: called when the line gets short, so that more is leased in time.
+    """
+
+    __slots__ = ("_hungry", "_office", "_stopping", "_tasks", "destination", "jobs", "waiting")
+
+    def __init__(self, destination: str, office: Office, hungry: Callable[[], None]) -> None:
+        self.destination = destination
+        self.jobs: deque[Job] = deque()
+        self.waiting = 0  # recipients in the line
+        self._office = office
+        self._hungry = hungry
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is waiting or under way."""
+        return not self.jobs and not self._tasks
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Put jobs into the line, and open lanes for them."""
+        self.jobs.extend(jobs)
+        self.waiting += sum(len(job.leases) for job in jobs)
+        wanted = min(self._office.lanes, 1 + len(self.jobs) // _LANE_STEP)
+        while len(self._tasks) < wanted:
+            task = asyncio.get_running_loop().create_task(self._lane())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def stop(self) -> list[Lease]:
+        """Begin nothing more; the leases of what was not begun."""
+        self._stopping = True
+        leases = [lease for job in self.jobs for lease in job.leases]
+        self.jobs.clear()
+        self.waiting = 0
+        return leases
+
+    async def finished(self) -> None:
+        """Wait until what is under way has ended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # A lane ----------------------------------------------------------------------------------------------------------
+
+    async def _lane(self) -> None:
+        pool = self._office.pool
+        session: Session | None = None
+        try:
+            while self.jobs and not self._stopping:
+                if session is None:
+                    session, target = await self._session()
+                    continue  # the line may be empty by now
+                job = self._next()
+                await self._guard(job, session, target)
+                if pool.spent(session):
+                    pool.give(session)
+                    session = None
+        except Trouble as trouble:
+            self._give_up(trouble.outcome)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave mail in limbo
+            event("delivery.fault", "critical", destination=self.destination, reason=repr(error))
+            self._give_up(deferred(f"internal fault: {type(error).__name__}", enhanced="4.3.0"))
+        finally:
+            if session is not None:
+                pool.give(session)
+
+    def _next(self) -> Job:
+        job = self.jobs.popleft()
+        self.waiting -= len(job.leases)
+        if len(self.jobs) == self._office.lanes * _LANE_STEP:
+            self._hungry()
+        return job
+
+    async def _guard(self, job: Job, session: Session, target: Target) -> None:
+        """Carry out a job; whatever happens, each of its recipients gets an outcome or goes back into the line."""
+        try:
+            await self._carry_out(job, session, target)
+        except Exception as error:  # noqa: BLE001 - see _lane
+            session.abort()
+            event("delivery.fault", "critical", id=job.message.id, reason=repr(error))
+            for lease in job.leases:
+                self._office.ledger.record(lease, deferred(f"internal fault: {type(error).__name__}", enhanced="4.3.0"))
+
+    def _give_up(self, outcome: Outcome) -> None:
+        """No server can be had: the same outcome for everything in the line."""
+        jobs, self.jobs = self.jobs, deque()
+        self.waiting = 0
+        for job in jobs:
+            for lease in job.leases:
+                self._office.ledger.record(lease, outcome)
+
+    async def _carry_out(self, job: Job, session: Session, target: Target) -> None:
+        """Send a job over an open session, and what that server did not take over others."""
+        pending, stale = await self._transfer(job, session)
+        if not pending:
+            return
+        if stale and not job.afresh and not self._stopping:
+            job.afresh = True
+            self.jobs.appendleft(job)
+            self.waiting += len(job.leases)
+            return
+        await self._elsewhere(job, pending, target.hop)
+
+    async def _transfer(self, job: Job, session: Session) -> tuple[Pending, bool]:
+        """Send a job. Recipients that are decided are recorded and leave it.
+
+        :return: the others, which may be tried again at once, and whether that is for a stale connection alone.
+        """
+        ledger, limit, leases = self._office.ledger, session.recipients_limit, job.leases
+        pending: Pending = []
+        stale = True
+        for start in range(0, len(leases), limit):
+            part = leases[start : start + limit]
+            if not session.alive:
+                pending.extend((lease, deferred("the connection was lost", enhanced="4.4.2")) for lease in part)
+                continue
+            content = self._content(job)
+            if isinstance(content, Outcome):
+                verdicts = [(content, Again.LATER)] * len(part)
+            else:
+                verdicts = await session.transfer(job.message, part, content)
+            for lease, (outcome, again) in zip(part, verdicts, strict=True):
+                if outcome.result is not Result.DEFERRED or again is Again.LATER:
+                    ledger.record(lease, outcome, handed_on=session.capabilities.dsn)
+                else:
+                    stale = stale and again is Again.AFRESH
+                    pending.append((lease, outcome))
+            job.leases = [*(lease for lease, _ in pending), *leases[start + limit :]]
+        return pending, stale
+
+    def _content(self, job: Job) -> Iterable[bytes] | Outcome:
+        """The content of a job's message, or why it cannot be read."""
+        body = job.message.body
+        if type(body) is InlineBody:
+            return (body.octets,)
+        try:
+            return self._office.open_body(body)
+        except StoreError as error:
+            event("delivery.body", "error", id=job.message.id, reason=str(error), hint=error.hint)
+            return deferred(f"the content cannot be read: {error}", enhanced="4.3.0")
+
+    async def _elsewhere(self, job: Job, pending: Pending, tried: Hop) -> None:
+        """Try the other servers for recipients that one server deferred; who is left then waits."""
+        pool = self._office.pool
+        done = {tried}
+        try:
+            async for target in self._targets():
+                if not pending or self._stopping:
+                    break
+                if target.hop in done:
+                    continue
+                try:
+                    session = await pool.open(target)
+                except Trouble:
+                    continue
+                done.add(target.hop)
+                try:
+                    pending, _ = await self._transfer(job, session)
+                finally:
+                    pool.give(session)
+        except Trouble:
+            pass  # the route is gone meanwhile: what the first server said stands
+        for lease, outcome in pending:
+            self._office.ledger.record(lease, outcome)
+        job.leases = []
+
+    # Servers ---------------------------------------------------------------------------------------------------------
+
+    async def _session(self) -> tuple[Session, Target]:
+        """A session with the first server that can be had.
+
+        :raises Trouble: when none can; a temporary reason outweighs a permanent one of another server.
+        """
+        pool = self._office.pool
+        last: Trouble | None = None
+        later: list[Target] = []
+        async for target in self._targets():
+            if (session := pool.take(target)) is not None:
+                return session, target
+            if pool.was_bad(target):
+                later.append(target)
+                continue
+            try:
+                return await pool.open(target), target
+            except Trouble as trouble:
+                if trouble.outcome.result is Result.FAILED:
+                    raise
+                last = trouble
+        for target in later:
+            try:
+                return await pool.open(target), target
+            except Trouble as trouble:
+                last = trouble
+        raise last or Trouble(deferred("no server was found", enhanced="4.4.4"))
+
+    async def _targets(self) -> AsyncIterator[Target]:
+        """The addresses of the destination's servers, in the order in which they are tried, looked up as needed.
+
+        :raises Trouble: when there are none.
+        """
+        office = self._office
+        route = await self._route()
+        if isinstance(route, NoRoute):
+            raise _no_way(route)
+        failure: NoRoute | None = None
+        found = False
+        for hop in route.hops:
+            answer = await self._addresses(route, hop)
+            if not answer.addresses:
+                reason = no_address(hop, route.kind, answer)
+                failure = failure if failure is not None and failure.temporary else reason
+                continue
+            if route.kind != "smarthost" and any(loops_back(a, hop.port, office.own) for a in answer.addresses):
+                if not found:
+                    raise _no_way(looping(hop, answer.addresses[0]))
+                return  # RFC 5321 §5.1: ourselves, and all that is behind us, are left out
+            for address in answer.addresses:
+                found = True
+                yield Target(hop, address, route.kind)
+        if not found:
+            raise _no_way(failure or NoRoute(True, "4.4.4", f"no server for {self.destination}"))
+
+    async def _route(self) -> Route | NoRoute:
+        office = self._office
+        if office.smarthost is not None:
+            return to_smarthost(*office.smarthost)
+        if self.destination.startswith("["):
+            return to_literal(self.destination, office.port)
+        answer = await office.resolver.mx(self.destination)
+        return by_mx(self.destination, answer, hostname=office.hostname, port=office.port, random=office.random)
+
+    async def _addresses(self, route: Route, hop: Hop) -> AddressAnswer:
+        if address_literal(f"[{hop.host}]") is not None and route.kind in ("literal", "smarthost"):
+            return AddressAnswer(Lookup.FOUND, (hop.host,))
+        return await self._office.resolver.addresses(hop.host, local_names=route.kind == "smarthost")
+
+
+def _no_way(reason: NoRoute) -> Trouble:
+    result = Result.DEFERRED if reason.temporary else Result.FAILED
+    return Trouble(Outcome(result, 0, reason.enhanced, reason.reason))

@@ -1,0 +1,377 @@
+"""The process that delivers: leases mail from the queue, hands it to couriers and mailboxes, writes down the outcome.
+
+SECURITY: after the supervisor dropped its privileges this process reads and writes ``queue.db`` and ``queue`` below
+``data``, reads ``accounts.db`` (where notifications to addresses of ours lead), writes mailboxes below ``mail``, and
+reads the smarthost's password once, at its start. It opens connections to name servers and mail servers; what they
+say is untrusted. It listens nowhere, starts no program, and holds no private key.
+
+Leases are taken in batches, bodies with them; what is leased but not yet under way is bounded, in all and for each
+destination, so a destination that answers slowly does not keep others waiting. A lease is renewed while it is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import secrets
+import signal
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, final
+
+from gatepost.accounts.directory import Directory
+from gatepost.config.endpoints import parse_bind, parse_endpoint
+from gatepost.config.schema import Config
+from gatepost.delivery.attempt import Approach, open_session
+from gatepost.delivery.courier import Courier, Job, Office
+from gatepost.delivery.ledger import Ledger
+from gatepost.delivery.local import MailboxDelivery
+from gatepost.delivery.ownership import Ownership
+from gatepost.delivery.pool import Pool
+from gatepost.delivery.report import Find, Reporter
+from gatepost.delivery.tally import Tally
+from gatepost.errors import CertificateError, ConfigError, StoreError
+from gatepost.net.loop import new_loop
+from gatepost.net.resolve import DNSResolver, Resolver
+from gatepost.observe import logs
+from gatepost.observe.logs import event
+from gatepost.observe.shared import Shared
+from gatepost.queue.item import LOCAL, BodyRef, Lease
+from gatepost.queue.outcome import deferred
+from gatepost.queue.schedule import Schedule
+from gatepost.store.interface import QueueStore
+from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
+from gatepost.store.sqlite.accounts import SQLiteAccountStore
+from gatepost.store.sqlite.queue import SQLiteQueue
+from gatepost.tls.contexts import CIPHERS, ClientContext, TLSProfile, client_context
+from gatepost.tls.trust import TrustStore
+from gatepost.wire.sasl.outcome import Credentials
+from gatepost.wire.sasl.secret import Secret
+
+LEASE_SECONDS: Final = 300.0
+BATCH: Final = 400  # leases of one transaction
+HELD: Final = 2000  # leases that wait here, in all
+PER_DESTINATION: Final = 500  # of those, for one destination
+_LOCAL_BATCH: Final = 64
+_LOCAL_THREADS: Final = 2
+_POLL_SECONDS: Final = 30.0  # the longest sleep; the bell and the due time end it sooner
+_PAUSE_SECONDS: Final = 0.01  # between two leases when little was due: what arrives meanwhile comes in one batch
+_STORE_RETRY: Final = 1.0
+
+
+def run(config: Config, shared: Shared) -> None:
+    """Deliver until SIGTERM, then finish what is under way.
+
+    :raises ConfigError: when the smarthost's password or the authorities to trust cannot be read.
+    :raises StoreError: when the queue cannot be opened.
+    """
+    loop = new_loop()
+    asyncio.set_event_loop(loop)
+    queue = SQLiteQueue(config.data)
+    accounts = SQLiteAccountStore(config.data / ACCOUNTS)
+    ownership = Ownership(config.data / "queue")
+    directory = Directory(accounts, config.domains, config.aliases)
+    try:
+        worker = Worker(config, shared, queue, directory.find, ownership)
+        loop.add_signal_handler(signal.SIGTERM, worker.drain)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+        loop.run_until_complete(worker.run())
+    finally:
+        ownership.close()
+        queue.close()
+        accounts.close()
+        logs.flush()
+        loop.close()
+
+
+def approach_of(config: Config) -> Approach:
+    """How servers are approached, from the configuration.
+
+    :raises ConfigError: when the password file cannot be read.
+    :raises CertificateError: when the authorities cannot be read and the level needs them.
+    """
+    delivery = config.delivery
+    credentials = None
+    if delivery.smarthost is not None and delivery.smarthost_user and delivery.smarthost_password_file:
+        path = delivery.smarthost_password_file
+        try:
+            password = path.read_text("utf-8").splitlines()[0]
+        except (OSError, UnicodeDecodeError, IndexError) as error:
+            raise ConfigError(f"{path}: the smarthost's password cannot be read", hint="put it on one line") from error
+        credentials = Credentials(delivery.smarthost_user, Secret(password))
+    implicit = delivery.smarthost is not None and delivery.smarthost_tls == "implicit"
+    level = delivery.tls_level
+    if (implicit or credentials is not None) and level == "may":
+        level = "encrypt"  # implicit TLS cannot be left out, and a password never travels in the clear
+    return Approach(
+        config.hostname, level, None if level == "none" else _context(config), implicit, credentials,
+        delivery.connect_timeout, config.limits.handshake_timeout,
+    )  # fmt: skip
+
+
+def _context(config: Config) -> ClientContext:
+    tls = config.tls
+    profile = TLSProfile(tls.minimum, tls.maximum, tls.ciphers or CIPHERS, tls.suites)
+    try:
+        return client_context(config.delivery.ca_file or tls.ca_file, profile)
+    except CertificateError:
+        if config.delivery.tls_level == "verify" or config.delivery.ca_file or tls.ca_file:
+            raise
+        return client_context(None, profile, trust=TrustStore(()))  # nobody is trusted, and nobody has to be
+
+
+def own_addresses(config: Config) -> frozenset[tuple[str, int]]:
+    """What we listen on ourselves, to know a loop when we see one."""
+    found = {parse_bind(bind) for listener in config.listener for bind in listener.bind}
+    named = {(host, port) for host, port in found if host == "localhost"}
+    return frozenset((found - named) | {(loop, port) for _, port in named for loop in ("127.0.0.1", "::1")})
+
+
+@final
+class Worker:
+    """One delivery process.
+
+    :param config: the configuration.
+    :param shared: counters and doorbell.
+    :param store: the queue; this process and thread own it.
+    :param find: where an address of ours leads.
+    :param ownership: our name as an owner of leases.
+    :param resolver: DNS; None for the configured one.
+    """
+
+    __slots__ = (
+        "_bell", "_config", "_couriers", "_drained", "_executor", "_held", "_ledger", "_local", "_local_tasks",
+        "_mailboxes", "_office", "_owner", "_pool", "_shared", "_store", "_wake",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: Config, shared: Shared, store: QueueStore, find: Find, ownership: Ownership,
+        *, resolver: Resolver | None = None,
+    ) -> None:  # fmt: skip
+        delivery = config.delivery
+        tally = Tally(shared.counters)
+        self._config = config
+        self._shared = shared
+        self._store = store
+        self._owner = ownership
+        self._held: dict[int, Lease] = {}
+        self._couriers: dict[str, Courier] = {}
+        self._local: list[Lease] = []
+        self._local_tasks: set[asyncio.Task[None]] = set()
+        self._executor = ThreadPoolExecutor(_LOCAL_THREADS, thread_name_prefix="mailbox")
+        self._mailboxes = MailboxDelivery(config.data, config.hostname, store.open_body)
+        self._wake = asyncio.Event()
+        self._bell = False
+        self._drained = False
+        reporter = Reporter(
+            config.hostname, limit=delivery.bounce_size, find=find, open_body=store.open_body, new_id=new_id,
+            keep=functools.partial(keep, store),
+        )  # fmt: skip
+        schedule = Schedule(delivery.retry_first, delivery.retry_max, delivery.lifetime)
+        chance = random.SystemRandom().random
+        self._ledger = Ledger(store, schedule, reporter, tally, random=chance, settled=self._settled)
+        self._pool = Pool(
+            approach_of(config), limit=delivery.concurrency, messages=delivery.messages_per_connection,
+            opener=functools.partial(open_session, failed=tally.failed), tally=tally,
+        )  # fmt: skip
+        self._office = Office(
+            config.hostname, delivery.port, parse_endpoint(delivery.smarthost) if delivery.smarthost else None,
+            own_addresses(config), delivery.concurrency_per_destination, resolver or DNSResolver(delivery.resolver),
+            self._pool, self._ledger, store.open_body, chance,
+        )  # fmt: skip
+
+    def drain(self) -> None:
+        """Take nothing more; ``run`` returns when what is under way has ended."""
+        self._drained = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until drained."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._shared.doorbell.fileno(), self._rung)
+        renewing = loop.create_task(self._renew())
+        try:
+            self._return_leases()
+            await self._lease_loop()
+            await self._finish()
+        finally:
+            renewing.cancel()
+            loop.remove_reader(self._shared.doorbell.fileno())
+            self._executor.shutdown()
+
+    # Taking ----------------------------------------------------------------------------------------------------------
+
+    async def _lease_loop(self) -> None:
+        if self._config.delivery.hold:
+            event("delivery.hold", "notice", reason="[delivery] hold is set: mail is queued, nothing is delivered")
+            while not self._drained:
+                await self._sleep(_POLL_SECONDS)
+            return
+        while not self._drained:
+            try:
+                taken = 0 if self._ledger.stuck else self._take()
+                pause = self._pause(taken)
+            except StoreError as error:
+                event("delivery.store", "error", reason=str(error), hint=error.hint)
+                pause = _STORE_RETRY
+            if pause > 0:
+                await self._sleep(pause)
+            else:
+                await asyncio.sleep(0)
+
+    def _take(self) -> int:
+        """Lease what is due and hand it out; how many."""
+        self._couriers = {name: courier for name, courier in self._couriers.items() if not courier.idle}
+        taken = 0
+        if len(self._local) < PER_DESTINATION:
+            leases = self._store.lease(self._owner.name, BATCH, LEASE_SECONDS, destination=LOCAL)
+            taken += len(leases)
+            self._hand_out(leases)
+        if (room := min(HELD - len(self._held), BATCH)) > 0 and not self._smarthost_busy():
+            busy = [name for name, courier in self._couriers.items() if courier.waiting >= PER_DESTINATION]
+            leases = self._store.lease(
+                self._owner.name, room, LEASE_SECONDS, exclude=[LOCAL, *busy], per_destination=PER_DESTINATION
+            )
+            taken += len(leases)
+            self._hand_out(leases)
+        return taken
+
+    def _smarthost_busy(self) -> bool:
+        courier = self._couriers.get("")
+        return courier is not None and courier.waiting >= PER_DESTINATION
+
+    def _pause(self, taken: int) -> float:
+        """How long to wait before more is taken. The bell, and a courier whose line is short, end the wait."""
+        if taken >= BATCH // 4:
+            return 0.0
+        if taken:
+            return _PAUSE_SECONDS
+        due = self._store.next_due()
+        if due is None:
+            return _POLL_SECONDS
+        wait = due - time.time()
+        return min(wait, _POLL_SECONDS) if wait > 0 else min(_POLL_SECONDS, LEASE_SECONDS / 3) if self._held else 0.05
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep until something happens, and a moment longer when the bell rings often."""
+        if seconds > _PAUSE_SECONDS:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+        else:
+            await asyncio.sleep(seconds)
+        self._wake.clear()
+
+    def _rung(self) -> None:
+        self._shared.doorbell.clear()
+        self._wake.set()
+
+    def _hand_out(self, leases: Sequence[Lease]) -> None:
+        """Sort leases into lines: one job for each message and destination."""
+        jobs: dict[tuple[str, int], Job] = {}
+        smarthost = self._office.smarthost is not None
+        for lease in leases:
+            self._held[id(lease)] = lease
+            if lease.kind == "local":
+                self._local.append(lease)
+                continue
+            key = ("" if smarthost else lease.destination, lease.message.sequence)
+            if (job := jobs.get(key)) is None:
+                jobs[key] = Job(lease.message, [lease])
+            else:
+                job.leases.append(lease)
+        lines: dict[str, list[Job]] = {}
+        for (destination, _), job in jobs.items():
+            lines.setdefault(destination, []).append(job)
+        for destination, line in lines.items():
+            courier = self._couriers.get(destination)
+            if courier is None:
+                courier = self._couriers[destination] = Courier(destination, self._office, self._wake.set)
+            courier.add(line)
+        while self._local and len(self._local_tasks) < _LOCAL_THREADS:
+            self._spawn_local()
+
+    # Mailboxes -------------------------------------------------------------------------------------------------------
+
+    def _spawn_local(self) -> None:
+        batch, self._local = self._local[:_LOCAL_BATCH], self._local[_LOCAL_BATCH:]
+        task = asyncio.get_running_loop().create_task(self._deliver_local(batch))
+        self._local_tasks.add(task)
+        task.add_done_callback(self._local_done)
+
+    async def _deliver_local(self, batch: list[Lease]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            outcomes = await loop.run_in_executor(self._executor, self._mailboxes.deliver, batch)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave mail in limbo
+            event("delivery.fault", "critical", destination=LOCAL, reason=repr(error))
+            outcomes = [deferred(f"internal fault: {type(error).__name__}", enhanced="4.3.0")] * len(batch)
+        for lease, outcome in zip(batch, outcomes, strict=True):
+            self._ledger.record(lease, outcome)
+
+    def _local_done(self, task: asyncio.Task[None]) -> None:
+        self._local_tasks.discard(task)
+        if self._local and not self._drained:
+            self._spawn_local()
+        elif not self._local:
+            self._wake.set()
+
+    # Holding ---------------------------------------------------------------------------------------------------------
+
+    def _settled(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            self._held.pop(id(lease), None)
+        if len(self._held) < HELD // 2:
+            self._wake.set()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            try:
+                self._store.renew(list(self._held.values()), LEASE_SECONDS)
+            except StoreError as error:
+                event("delivery.store", "error", reason=str(error), hint=error.hint)
+
+    def _return_leases(self) -> None:
+        """Take back what dead workers held."""
+        try:
+            returned = self._owner.return_leases(self._store.release_owner)
+        except StoreError as error:
+            event("delivery.store", "error", reason=str(error), hint=error.hint)
+            return
+        if returned:
+            event("delivery.returned", "notice", leases=returned, reason="their worker ended without settling them")
+
+    async def _finish(self) -> None:
+        """Give back what was not begun, wait for what was, write everything down."""
+        unstarted = [lease for courier in self._couriers.values() for lease in courier.stop()]
+        unstarted += self._local
+        self._local = []
+        for lease in unstarted:
+            self._held.pop(id(lease), None)
+        try:
+            self._store.give_back(unstarted)
+        except StoreError as error:  # they come back by themselves when the next worker starts
+            event("delivery.store", "error", reason=str(error), hint=error.hint)
+        waits: list[Coroutine[Any, Any, None]] = [courier.finished() for courier in self._couriers.values()]
+        await asyncio.gather(*waits, *self._local_tasks)
+        self._ledger.flush()
+        while self._ledger.stuck:
+            await asyncio.sleep(_STORE_RETRY)
+        await self._pool.close()
+
+
+def new_id() -> str:
+    """An id for a notification: the time first, so that the queue's index stays in order."""
+    return f"{time.time_ns() // 1000:x}-{secrets.token_hex(6)}"
+
+
+def keep(store: QueueStore, name: str, content: bytes) -> BodyRef:
+    """Put a notification's content into the store."""
+    writer = store.body_writer(name)
+    writer.write(content)
+    return writer.finish()

@@ -1,0 +1,208 @@
+"""The first start: a data directory, a certificate, a postmaster who can log in. Each is made once and then left alone.
+
+SECURITY: the data directory is made with mode 0700 and given to the workers' account; so is what the accounts child
+writes, since it gives up root first. The certificate's key is made with mode 0600 and stays the supervisor's. The
+password is printed on a terminal or in a log of one's own, once; into the journal, which others may read, it is not.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from gatepost._version import __version__
+from gatepost.config.schema import Config
+from gatepost.errors import ConfigError, GatepostError
+from gatepost.net.listen import show
+from gatepost.observe import logs
+from gatepost.observe.shared import BoundListener
+from gatepost.serve import privileges
+from gatepost.serve.post import fork
+from gatepost.serve.preparation import SELF_SIGNED
+
+# Easy to read aloud and to type: no 0/o, 1/l/i.
+_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+_GROUPS: Final = 5
+_GROUP_LENGTH: Final = 4
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What was made.
+
+    :param certificate: whether the self-signed certificate was.
+    :param login: the postmaster's address when its account was made, else empty.
+    :param password: its password when it may be shown, else empty.
+    """
+
+    certificate: bool = False
+    login: str = ""
+    password: str = ""
+
+
+def make_directories(config: Config, account: privileges.Account) -> None:
+    """Make the data and run directories where they are missing, and refuse those that others may write.
+
+    :raises ConfigError: when one cannot be made or cannot be used.
+    """
+    for key, path in (("data", config.data), ("run_directory", config.run_directory)):
+        if path is None:
+            continue
+        try:
+            if not path.is_dir():
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                privileges.give(path, account)
+            status = path.stat()
+        except OSError as error:
+            hint = "choose another: gatepost serve --data DIRECTORY" if key == "data" else "choose another directory"
+            raise ConfigError(f"{key}: {path}: {error.strerror}", hint=hint) from error
+        if stat.S_IMODE(status.st_mode) & 0o022 and not stat.S_IMODE(status.st_mode) & stat.S_ISVTX:
+            raise ConfigError(f"{key}: {path}: other accounts may write there", hint=f"chmod go-w {path}")
+        if key == "data" and os.geteuid() not in (0, status.st_uid):
+            raise ConfigError(f"{key}: {path} belongs to another account", hint="start as its owner, or as root")
+
+
+def first_start(config: Config, account: privileges.Account) -> FirstStart:
+    """Make what a server needs and this one does not have yet. Call it under the lock of the data directory.
+
+    :raises GatepostError: when something cannot be made.
+    """
+    made_certificate = _make_certificate(config)
+    if (config.data / "accounts.db").exists():
+        return FirstStart(made_certificate)
+    login = f"postmaster@{config.domains[0]}"
+    password = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS))
+    _make_postmaster(config, account, login, password)
+    return FirstStart(made_certificate, login, "" if _goes_to_journal(1) else password)
+
+
+def _make_certificate(config: Config) -> bool:
+    path = config.data / SELF_SIGNED
+    if config.tls.certificate is not None or path.exists():
+        return False
+    from gatepost.certs.selfsigned import make_self_signed
+
+    names = tuple(dict.fromkeys((config.hostname, *config.domains)))
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        make_self_signed(path, names)
+    except OSError as error:
+        raise ConfigError(f"cannot make {path}: {error.strerror}") from error
+    logs.event("certificate.made", "notice", path=path, names=names, self_signed=True)
+    return True
+
+
+def _make_postmaster(config: Config, account: privileges.Account, login: str, password: str) -> None:
+    """In a child of its own: the supervisor opens no database."""
+    pid = fork(lambda: _write_postmaster(config, account, login, password))
+    _, status = os.waitpid(pid, 0)
+    if os.waitstatus_to_exitcode(status):
+        raise GatepostError(
+            f"cannot make the account {login}",
+            hint=f"see the lines above; {config.data} must be writable for {account.name}",
+        )
+
+
+def _write_postmaster(config: Config, account: privileges.Account, login: str, password: str) -> int:
+    from gatepost.accounts.users import Users
+    from gatepost.store.sqlite.accounts import SQLiteAccountStore
+    from gatepost.wire.sasl.secret import Secret
+
+    os.umask(0o077)
+    privileges.drop(account)
+    store = SQLiteAccountStore(config.data)
+    try:
+        Users(store, config.domains).add(login, Secret(password))
+    except GatepostError as error:
+        logs.event("account.not-made", "error", login=login, reason=error.message, hint=error.hint or None)
+        return 1
+    finally:
+        store.close()
+    return 0
+
+
+def _goes_to_journal(descriptor: int) -> bool:
+    try:
+        device, inode = os.environ.get("JOURNAL_STREAM", "").split(":")
+        status = os.fstat(descriptor)
+        return (int(device), int(inode)) == (status.st_dev, status.st_ino)
+    except (ValueError, OSError):
+        return False
+
+
+def welcome(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) -> str:
+    """What a person who started the server wants to know: where it listens, how to log in, what to try next."""
+    lines = [f"gatepost {__version__} serves {', '.join(config.domains)} as {config.hostname}"]
+    for listener in listeners:
+        addresses = " ".join(show(sock.getsockname()[:2]) for sock in listener.sockets)
+        lines.append(f"  {listener.name:<12} {addresses}  ({_manner(listener)})")
+    lines += [f"  data         {config.data}", f"  settings     {config.source or 'built-in defaults, no file'}"]
+    if made.certificate:
+        lines += [
+            "",
+            f"A self-signed certificate was made for {config.hostname}: {config.data / SELF_SIGNED}",
+            "Clients trust it only when they are given that file. For the world, set tls.certificate.",
+        ]
+    if made.login:
+        lines += ["", *_login(config, made)]
+    if made.password or made.certificate:
+        lines += _next(config, made, listeners)
+    return "\n".join(lines) + "\n"
+
+
+def _manner(listener: BoundListener) -> str:
+    settings = listener.settings
+    if settings.protocol not in ("smtp", "submission", "lmtp"):
+        return "http"
+    if settings.tls == "implicit":
+        return f"{settings.protocol}, TLS from the start"
+    return {"offer": f"{settings.protocol}, STARTTLS", "require": f"{settings.protocol}, STARTTLS required"}.get(
+        settings.starttls, f"{settings.protocol}, no TLS"
+    )
+
+
+def _login(config: Config, made: FirstStart) -> list[str]:
+    if not made.password:
+        return [f"The account {made.login} was made. Give it a password: gatepost user passwd {made.login}"]
+    return [
+        f"Login:     {made.login}",
+        f"Password:  {made.password}",
+        f"It is shown this once. Set another one with: gatepost user passwd {made.login}",
+    ]
+
+
+def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) -> list[str]:
+    """Commands that work as they stand, for the listeners there are."""
+    login = made.login or f"postmaster@{config.domains[0]}"
+    mx = _endpoint(listeners, "smtp", "starttls")
+    submission = _endpoint(listeners, "submission", "starttls")
+    certificate = config.tls.certificate or config.data / SELF_SIGNED
+    lines = ["", "Next, in another terminal:"]
+    if submission:
+        options = f" --data {config.data}" if config.source is None else f" --config {config.source}"
+        lines.append(
+            f"  echo Hello | gatepost{options} send --from {login} --to {login} --subject Hello --user {login}"
+        )
+        lines.append(f"  swaks --server {submission} --tls --auth-user {login} --from {login} --to {login}")
+    if mx:
+        lines.append(
+            f"  openssl s_client -starttls smtp -connect {mx} -CAfile {certificate} -verify_hostname {config.hostname}"
+        )
+        lines.append(f"  curl --ssl-reqd -k smtp://{mx} --mail-from you@example.org --mail-rcpt {login} -T README.md")
+    lines.append("  gatepost status")
+    return lines
+
+
+def _endpoint(listeners: Sequence[BoundListener], protocol: str, tls: str) -> str:
+    for listener in listeners:
+        if listener.settings.protocol == protocol and listener.settings.tls == tls:
+            for sock in listener.sockets:
+                host, port = sock.getsockname()[:2]
+                host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+                return show((host, port))
+    return ""

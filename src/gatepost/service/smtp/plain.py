@@ -1,0 +1,64 @@
+"""A session in the clear: its engine has no AUTH, and it ends at the upgrade."""
+
+from __future__ import annotations
+
+import pwd
+from typing import TYPE_CHECKING
+
+from gatepost.net.channel import PlainChannel
+from gatepost.observe import logs
+from gatepost.service.smtp.session import Session
+from gatepost.wire.smtp import events
+from gatepost.wire.smtp.server import PlainServer
+from gatepost.wire.upgrade import PlaintextAfterUpgrade
+
+if TYPE_CHECKING:
+    from gatepost.service.smtp.connection import Connection
+
+
+class PlainSession(Session):
+    """A session in the clear. It ends at the upgrade."""
+
+    __slots__ = ()
+
+    def __init__(self, connection: Connection, channel: PlainChannel) -> None:
+        origin = connection.origin
+        super().__init__(connection, channel, PlainServer(origin, connection.port.profile(origin.peer[0])))
+        if origin.uid is not None:
+            self._user = connection.record.user = _login_name(origin.uid)
+
+    def _may_relay(self) -> bool:
+        """A user of this machine may: the kernel says who it is (SO_PEERCRED)."""
+        return self._connection.port.local and self._connection.origin.uid is not None
+
+    def _on_starttls(self, event: events.StartTLSRequested) -> None:
+        engine, connection, channel = self._engine, self._connection, self._channel
+        assert isinstance(engine, PlainServer)
+        assert isinstance(channel, PlainChannel)
+        try:
+            ready, early = engine.grant_upgrade()
+        except PlaintextAfterUpgrade as finding:
+            connection.record.outcome = "plaintext after the upgrade"
+            connection.port.tally.count("plaintext_after_upgrade_total", side="server")
+            logs.event(
+                "tls.plaintext-after-upgrade",
+                severity="warning",
+                connection=connection.origin.connection,
+                rip=connection.origin.peer[0],
+                listener=connection.port.listener.name,
+                octets=len(finding.residue),
+                evidence=finding.residue[:256],
+            )
+            return
+        self._channel = None
+        connection.upgrade(channel, ready, early, engine.outgoing())
+
+
+PlainSession._handlers = {**Session._handlers, events.StartTLSRequested: PlainSession._on_starttls}
+
+
+def _login_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,129 @@
+"""A session inside TLS: made from origin and evidence, and the only one that knows a login."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatepost.errors import StoreError
+from gatepost.net.channel import SecureChannel
+from gatepost.service.smtp import refusals
+from gatepost.service.smtp.login import FAILURES_A_SESSION, Login
+from gatepost.service.smtp.session import Session
+from gatepost.service.smtp.transaction import Transaction
+from gatepost.wire.smtp import events
+from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
+from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.server import SecureServer
+from gatepost.wire.upgrade import TLSEvidence
+
+if TYPE_CHECKING:
+    from gatepost.service.smtp.connection import Connection
+
+
+class SecureSession(Session):
+    """A session inside TLS: made from the secure channel, that is from origin and evidence, and nothing else."""
+
+    __slots__ = ("_failures", "_login")
+
+    def __init__(self, connection: Connection, channel: SecureChannel) -> None:
+        origin = channel.origin
+        engine = SecureServer(origin, channel.evidence, connection.port.profile(origin.peer[0]))
+        super().__init__(connection, channel, engine)
+        self._login: Login | None = None
+        self._failures = 0
+
+    def _evidence(self) -> TLSEvidence | None:
+        channel = self._channel
+        return channel.evidence if isinstance(channel, SecureChannel) else None
+
+    def _may_relay(self) -> bool:
+        return bool(self._user)
+
+    def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
+        """A login sends as itself (RFC 6409 §6.1). The null path is for reports that its programs send."""
+        if not self._connection.port.submission or sender is None:
+            return None
+        try:
+            directory = self._connection.port.services.directory
+            allowed = directory.may_send_as(self._user, sender.local, sender.ascii_domain)
+        except StoreError as error:
+            self._log_store_error(error)
+            return refusals.CANNOT_LOOK_UP
+        return None if allowed else refusals.NOT_YOUR_ADDRESS
+
+    def _judge_content(self, transaction: Transaction) -> Reply | None:
+        if not self._connection.port.submission:
+            return None
+        authors = transaction.authors
+        if authors is None:
+            return refusals.UNREADABLE_FROM
+        directory = self._connection.port.services.directory
+        for author in authors:
+            try:
+                mailbox = parse_mailbox(author)
+                if not directory.may_send_as(self._user, mailbox.local, mailbox.ascii_domain):
+                    return refusals.NOT_YOUR_AUTHOR
+            except StoreError as error:
+                self._log_store_error(error)
+                return refusals.CANNOT_LOOK_UP
+            except AddressSyntaxError:
+                return refusals.UNREADABLE_FROM
+        return None
+
+    def _on_auth(self, event: events.AuthRequested) -> None:
+        evidence = self._evidence()
+        assert evidence is not None
+        self._login = Login(self, self._connection, evidence, event.mechanism)
+        self._login.step(event.initial)
+
+    def _on_auth_response(self, event: events.AuthResponse) -> None:
+        if self._login is not None:
+            self._login.step(event.data)
+
+    def _on_auth_cancelled(self, event: events.AuthCancelled) -> None:
+        self._login = None
+        self.await_command()
+
+    # Called by Login
+
+    def challenge(self, data: bytes) -> None:
+        """Ask the client for more."""
+        assert isinstance(self._engine, SecureServer)
+        self._engine.challenge(data)
+        self.await_command()
+
+    def logged_in(self, user: str) -> None:
+        """The login succeeded."""
+        assert isinstance(self._engine, SecureServer)
+        self._login = None
+        self._user = self._connection.record.user = user
+        self._connection.last_call = float("inf")
+        self._engine.authenticated(user)
+        self.await_command()
+
+    def login_failed(self, answer: Reply) -> None:
+        """The login failed; after a few of them the connection ends."""
+        self._login = None
+        self._failures += 1
+        self._engine.answer(answer)
+        self.await_command()
+        if self._failures >= FAILURES_A_SESSION:
+            self._connection.record.outcome = "too many failed logins"
+            self.hang_up(refusals.TOO_MANY_LOGINS)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is anybody to answer."""
+        return self._channel is not None
+
+    def resume(self) -> None:
+        """A login's answer came later: go on."""
+        self._resume()
+
+
+SecureSession._handlers = {
+    **Session._handlers,
+    events.AuthRequested: SecureSession._on_auth,
+    events.AuthResponse: SecureSession._on_auth_response,
+    events.AuthCancelled: SecureSession._on_auth_cancelled,
+}

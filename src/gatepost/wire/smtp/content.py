@@ -1,0 +1,163 @@
+"""Message content off the wire: the reader behind DATA and the reader of BDAT chunks.
+
+Theory
+------
+Behind DATA the wire carries lines, each ended by CRLF; a line that begins with a dot has one dot more than it means,
+and the line of a single dot is the end (RFC 5321 §4.5.2). So with the CRLF of the DATA line itself counted in:
+
+* the end is the first ``CRLF . CRLF``, and nothing else ends a message (RFC 5321 §4.1.1.4);
+* before it, ``CRLF .`` means ``CRLF``: one replacement unstuffs a whole piece.
+
+Content arrives in cuts anywhere. At the end of what has come, the longest suffix that may still become
+``CRLF . CRLF`` is left unread; it has at most four octets. Therefore no piece ends inside a CRLF, nor inside a
+``CRLF .``, and whatever is asked of a piece (unstuffing it, pairing its CRs with its LFs) may be asked of each piece
+alone: the pieces, joined, are the same for every cut, and each octet is looked at a bounded number of times.
+
+A message that holds a bare CR, a bare LF or a NUL is consumed to its true end and refused: a CR or LF that the next
+system takes for a line end is how a message smuggles another one (CVE-2023-51764 and its relatives). With ``normalise``
+a bare LF becomes CRLF; it still never ends the message. There a piece does not end with a bare LF either, since a dot
+may follow.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, final
+
+from gatepost.wire.smtp import reply
+from gatepost.wire.smtp.reply import Reply
+
+PIECE: Final = 262144  # octets of one piece, at most
+_END: Final = b"\r\n.\r\n"
+_STRICT_TAILS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
+_NORMAL_TAILS: Final = (*_STRICT_TAILS, b"\n")
+_ORDINARY: Final = bytes(octet for octet in range(256) if octet not in b"\r\n\0")
+_OFFENCE: Final = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n")
+
+
+class _Judge:
+    """What both readers ask of every piece.
+
+    :param limit: the longest message taken, in octets.
+    :param normalise: turn a bare LF into CRLF.
+    """
+
+    __slots__ = ("_limit", "_normalise", "octets", "refusal")
+
+    def __init__(self, limit: int, *, normalise: bool) -> None:
+        self._limit: Final = limit
+        self._normalise: Final = normalise
+        self.octets = 0
+        """Octets of content so far."""
+        self.refusal: Reply | None = None
+        """Why the message is refused, once that is known. No content is given from then on."""
+
+    def _judge(self, piece: bytes) -> bytes:
+        """The piece, or nothing when it, or what came before it, breaks a rule. The first offence is named."""
+        kept = piece.translate(None, _ORDINARY)  # of well-formed lines this leaves CRLF CRLF CRLF …
+        total = self.octets + len(piece)
+        if total <= self._limit and kept == b"\r\n" * (len(kept) >> 1):
+            self.octets = total
+            return piece
+        offence = _OFFENCE.search(piece)
+        if offence is None or self.octets + offence.start() >= self._limit:
+            self.refusal = reply.TOO_BIG
+        else:
+            self.refusal = reply.NUL_CONTENT if offence[0] == b"\0" else reply.BARE_CONTENT_END
+        return b""
+
+
+@final
+class DotReader(_Judge):
+    """Read the content behind DATA."""
+
+    __slots__ = ("_fresh", "_tails", "ended")
+
+    def __init__(self, limit: int, *, normalise: bool) -> None:
+        super().__init__(limit, normalise=normalise)
+        self._fresh = True  # at the beginning of the first line, behind the CRLF of the DATA line
+        self._tails: Final = _NORMAL_TAILS if normalise else _STRICT_TAILS
+        self.ended = False
+        """Whether the end was read."""
+
+    def read(self, buffer: bytes, start: int) -> tuple[bytes, int]:
+        """Read one piece.
+
+        :param buffer: what has come; it begins to be unread at ``start``.
+        :return: the content read, perhaps none, and the position up to which was read. When that is ``start`` and
+            ``ended`` is false, more octets are needed.
+        """
+        if self._fresh:
+            head = buffer[start : start + 3]
+            if head == b".\r\n":
+                self.ended = True
+                return b"", start + 3
+            if b".\r\n".startswith(head):
+                return b"", start
+            self._fresh = False
+            start += head[0] == 46  # the first line is dot-stuffed
+        window = min(len(buffer), start + PIECE)
+        dot = buffer.find(b"\r\n.", start, window)
+        # One search is enough for a message without stuffed dots: the first CRLF . is then its end.
+        at_end = dot < 0 or buffer.startswith(_END, dot)
+        end = dot if at_end else buffer.find(_END, dot, window)
+        if end >= 0:
+            self.ended = True
+            stop, position = end + 2, end + 5
+        else:
+            stop = position = window - self._held(buffer, start, window)
+        if self.refusal is not None or stop == start:
+            return b"", position
+        piece = buffer[start:stop]
+        if self._normalise:
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").replace(b"\r\n.", b"\r\n")
+        elif 0 <= dot != end:
+            piece = piece.replace(b"\r\n.", b"\r\n")
+        return self._judge(piece), position
+
+    def _held(self, buffer: bytes, start: int, stop: int) -> int:
+        """How many octets at the end must wait for what follows them."""
+        if buffer.endswith(self._tails, start, stop):
+            for tail in self._tails:
+                if buffer.endswith(tail, start, stop):
+                    return len(tail)
+        return 0
+
+
+@final
+class ChunkReader(_Judge):
+    """Read the content of BDAT chunks (RFC 3030): octets are counted, dots mean nothing, lines are lines."""
+
+    __slots__ = ("_carriage", "_in_line")
+
+    def __init__(self, limit: int, *, normalise: bool) -> None:
+        super().__init__(limit, normalise=normalise)
+        self._carriage = False  # a CR came last, and waits for its LF
+        self._in_line = False
+
+    def declare(self, size: int) -> None:
+        """Refuse a chunk that will not fit before any of it is read."""
+        if self.refusal is None and self.octets + size > self._limit:
+            self.refusal = reply.TOO_BIG
+
+    def read(self, data: bytes) -> bytes:
+        """The content in the next octets of a chunk, perhaps none."""
+        if self.refusal is not None:
+            return b""
+        if self._carriage:
+            data = b"\r" + data
+        self._carriage = data.endswith(b"\r")
+        if self._carriage:
+            data = data[:-1]
+        if self._normalise:
+            data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        if not data:
+            return b""
+        self._in_line = not data.endswith(b"\n")
+        return self._judge(data)
+
+    def finish(self) -> bytes:
+        """What belongs behind the last chunk: the line end of a last line that has none."""
+        if self.refusal is None and self._carriage:
+            self.refusal = reply.BARE_CONTENT_END
+        return b"\r\n" if self._in_line and self.refusal is None else b""

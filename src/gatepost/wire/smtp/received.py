@@ -1,0 +1,118 @@
+"""The ``Received:`` field (RFC 5321 §4.4), in the form of the field, with its TLS clause.
+
+Every word in it that a peer chose (its hello name, the SNI name, its certificate's names, the login, the recipient) is
+cut down to an alphabet that cannot end a line, a comment or a clause, and to a length, before it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gatepost.wire.upgrade import Origin, TLSEvidence
+
+COLUMNS: Final = 78  # RFC 5322 §2.1.1: a line should not be longer
+_WORD_LIMIT: Final = 255
+# Neither white space, nor controls, nor ()<>;,"\ which structure the field (RFC 5322 §3.2)
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9.:_@+=/\[\]-]")
+# RFC 3848 and RFC 6531 §4.3: (dialect, extended, UTF-8, TLS, authenticated)
+_KEYWORDS: Final = {
+    (dialect, utf8, tls, login): ("UTF8" if utf8 else "E" if dialect == "SMTP" else "")
+    + dialect
+    + ("S" if tls else "")
+    + ("A" if login else "")
+    for dialect in ("SMTP", "LMTP")
+    for utf8 in (False, True)
+    for tls in (False, True)
+    for login in (False, True)
+}
+
+
+def protocol_keyword(dialect: str, *, extended: bool, utf8: bool, tls: bool, authenticated: bool) -> str:
+    """The ``with`` keyword (RFC 3848, RFC 6531 §4.3).
+
+    :param dialect: ``SMTP`` or ``LMTP``.
+    :param extended: whether the peer said EHLO; plain ``SMTP`` has no variants.
+    """
+    if not extended and dialect == "SMTP":
+        return "SMTP"
+    return _KEYWORDS[dialect, utf8, tls, authenticated]
+
+
+def received(
+    origin: Origin,
+    evidence: TLSEvidence | None,
+    *,
+    hello: str,
+    protocol: str,
+    hostname: str,
+    message_id: str,
+    date: str,
+    recipient: str | None = None,
+    identity: str | None = None,
+    peer_name: str | None = None,
+) -> bytes:
+    """Build the field, folded, its CRLF included.
+
+    :param origin: where the connection came from.
+    :param evidence: what the handshake proved, or None in the clear.
+    :param hello: what the peer called itself; a claim.
+    :param protocol: the ``with`` keyword, see ``protocol_keyword``.
+    :param hostname: our own name.
+    :param message_id: our id of the message.
+    :param date: an RFC 5322 date.
+    :param recipient: the recipient, when there is exactly one; None otherwise (RFC 5321 §7.2).
+    :param identity: who logged in, or None.
+    :param peer_name: the peer's name in the DNS, when that was looked up.
+    """
+    address = origin.peer[0]
+    literal = f"IPv6:{address}" if ":" in address else address
+    parts = [f"Received: from {_safe(hello) or 'unknown'}", f"({_safe(peer_name or 'unknown')} [{_safe(literal)}])"]
+    if evidence is not None:
+        parts += _tls_clause(evidence)
+    if identity is not None:
+        parts.append(f"(authenticated as {_safe(identity)})")
+    parts += (f"by {hostname} (gatepost)", f"with {protocol} id {message_id}")
+    if recipient is not None:
+        parts.append(f"for <{_safe(recipient)}>")
+    return _fold(parts, date)
+
+
+def _tls_clause(evidence: TLSEvidence) -> tuple[str, str, str, str]:
+    """What the handshake reached, in the comment that operators know."""
+    bits = evidence.bits
+    group = f"key-exchange {_safe(evidence.group)}" if evidence.group else "key-exchange unknown"
+    return (
+        f"(using {evidence.version} with cipher {_safe(evidence.cipher)}",
+        f"({bits}/{bits} bits)",
+        group,
+        _verified(evidence),
+    )
+
+
+def _verified(evidence: TLSEvidence) -> str:
+    """What became of the client's certificate."""
+    status = evidence.verification.status
+    if status == "none":
+        return "(no client certificate))"
+    name = _safe(evidence.verification.names[0]) if evidence.verification.names else ""
+    return f"({_safe(status)} client certificate {name}))" if name else f"({_safe(status)} client certificate))"
+
+
+def _safe(text: str) -> str:
+    return _UNSAFE.sub("?", text[:_WORD_LIMIT])
+
+
+def _fold(parts: list[str], date: str) -> bytes:
+    """Join with spaces, and with CRLF and a tab where a line would grow too long (RFC 5322 §2.2.3)."""
+    lines: list[str] = []
+    line = parts[0]
+    for part in parts[1:]:
+        if len(line) + 1 + len(part) > COLUMNS:
+            lines.append(line)
+            line = "\t" + part
+        else:
+            line += " " + part
+    lines.append(line + ";")
+    lines.append(f"\t{date}\r\n")
+    return "\r\n".join(lines).encode("ascii", "replace")
