@@ -19,8 +19,9 @@ def command(settings: Settings) -> int:
     Ends on SIGTERM or SIGINT, after the sessions that are going on; SIGHUP is `gatepost reload`.
     """
     config = settings.config()
-    from gatepost.serve.supervisor import main
+    from gatepost.config.load import reload
+    from gatepost.serve.launch import main
 
-    code = main(config)
+    code = main(config, lambda: reload(config))
     sys.stdout.flush()
     return code

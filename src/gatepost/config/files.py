@@ -69,9 +69,14 @@ def read_sources(main: Path | None, path_keys: frozenset[Key]) -> Sources:
         if tables is None:
             continue
         sources.files.append(file)
-        _absolute(tables[0], path_keys, Path(os.path.abspath(file)).parent)
+        _absolute(tables[0], path_keys, absolute(file).parent)
         _merge(sources, file, tables[1], sources.tables, tables[0], (), ())
     return sources
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, without ``..``; links stay links, so a file beside a linked one is beside the link."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (resolve() would follow links)
 
 
 def _read(file: Path, sources: Sources) -> tuple[dict[str, Any], dict[Key, int]] | None:

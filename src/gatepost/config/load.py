@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gatepost.config.combinations import Problem, impossible
-from gatepost.config.files import Sources, find_main, read_sources
+from gatepost.config.files import Sources, absolute, find_main, read_sources
 from gatepost.config.locate import Key
 from gatepost.config.schema import Config
 from gatepost.errors import ConfigError
@@ -67,7 +66,7 @@ def load_with_sources(path: Path | None = None, *, data: Path | None = None) -> 
     """Read the configuration, and say where each key came from. Arguments and errors as in ``load``."""
     sources = read_sources(find_main(path), path_keys())
     if data is not None:
-        sources.tables["data"] = os.path.abspath(data)
+        sources.tables["data"] = str(absolute(data))
     if sources.problems:
         raise _refusal(sources.problems)
     tables = _tuples(sources.tables)
@@ -78,7 +77,7 @@ def load_with_sources(path: Path | None = None, *, data: Path | None = None) -> 
         problems += _problems(error.errors(include_url=False, include_input=True))
     if problems:
         raise _refusal([f"{sources.place(key)}: {written(key)}: {text}" for key, text in _ordered(problems, sources)])
-    config.remember(Path(os.path.abspath(sources.main)) if sources.main else None, data)
+    config.remember(absolute(sources.main) if sources.main else None, absolute(data) if data else None)
     return config, sources
 
 
@@ -132,10 +131,13 @@ def _tuples(value: Any) -> Any:
 
 
 def _problems(errors: Iterable[ErrorDetails]) -> Iterator[Problem]:
-    for error in errors:
+    found = list(errors)
+    for error in found:
         if error["type"] == "impossible":
             continue  # found before, with their places
         key = tuple(part for part in error["loc"] if part != "[key]")
+        if error["type"] == "too_short" and any(key == other["loc"][: len(key)] != other["loc"] for other in found):
+            continue  # entries that are wrong themselves were not counted
         yield Problem(key, _text(error, key))
 
 

@@ -91,33 +91,35 @@ def addresses(text: str) -> list[str]:
     plain: list[str] = []  # what stands outside of angle brackets
     angle: list[str] | None = None  # what stands inside, once there is one
     inside = False
-    for token in (*_tokens(text), ","):
-        if token in (",", ";"):
+    for part in (*_tokens(text), ","):
+        if part == "," and inside and angle and angle[0].startswith("@"):
+            continue  # between the hosts of a source route (RFC 5322 §4.4)
+        if part in (",", ";"):
             address = "".join(angle if angle is not None else plain)
             if address:
                 found.append(address)
             plain, angle, inside = [], None, False
-        elif token == "<":  # noqa: S105  (not a password)
+        elif part == "<":
             angle, inside = [], True
-        elif token == ">":  # noqa: S105  (not a password)
+        elif part == ">":
             inside = False
-        elif token == ":":  # noqa: S105  (not a password)
+        elif part == ":":
             if inside:
-                angle = []  # a source route (RFC 5322 §4.4)
+                angle = []  # behind a source route
             else:
                 plain = []  # the name of a group
         elif inside and angle is not None:
-            angle.append(token)
+            angle.append(part)
         elif angle is None:
-            plain = _extend(plain, token)
+            plain = _extend(plain, part)
     return found
 
 
-def _extend(plain: list[str], token: str) -> list[str]:
+def _extend(plain: list[str], part: str) -> list[str]:
     """``a . b @ c`` is one address; ``Jo Doe`` are two words, which no address is: the last one counts."""
-    if plain and not plain[-1].endswith((".", "@")) and not token.startswith((".", "@")):
-        return [token]
-    return [*plain, token]
+    if plain and not plain[-1].endswith((".", "@")) and not part.startswith((".", "@")):
+        return [part]
+    return [*plain, part]
 
 
 def _tokens(text: str) -> list[str]:

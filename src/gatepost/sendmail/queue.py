@@ -41,8 +41,8 @@ def ask(command: str) -> dict[str, Any]:
 
 
 def flush() -> int:
-    """Have the server try all waiting mail now."""
-    ask("queue-flush")
+    """Have the server look at once for mail that is due."""
+    ask("queue-wake")
     return 0
 
 
@@ -70,9 +70,8 @@ def print_queue() -> int:
 def _print_recipient(recipient: object) -> None:
     fields = recipient if isinstance(recipient, dict) else {"address": recipient}
     sys.stdout.write(f"{'':<61}{_plain(fields.get('address'))}\n")
-    reason = fields.get("last_error") or fields.get("reason")
-    if reason:
-        sys.stdout.write(f"{'':<61}({_plain(reason)})\n")
+    if fields.get("reply"):
+        sys.stdout.write(f"{'':<61}({_plain(fields['reply'])})\n")
 
 
 def _plain(value: object) -> str:

@@ -121,7 +121,11 @@ class Connection:
         except (ValueError, TypeError, KeyError, RecursionError):
             self.answer({"ok": False, "error": 'a request is a JSON object with the key "command"'})
             return
-        self._control.handle(self, str(command), message)
+        try:
+            self._control.handle(self, str(command), message)
+        except Exception as error:
+            self.answer({"ok": False, "error": f"the server met an error, see its log: {type(error).__name__}"})
+            raise
 
     def answer(self, message: Message) -> None:
         """Write the answer, at the peer's pace, and close."""

@@ -110,12 +110,12 @@ def _make_postmaster(config: Config, account: privileges.Account, login: str, pa
 
 def _write_postmaster(config: Config, account: privileges.Account, login: str, password: str) -> int:
     from gatepost.accounts.users import Users
-    from gatepost.store.sqlite.accounts import SQLiteAccountStore
+    from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
     from gatepost.wire.sasl.secret import Secret
 
     os.umask(0o077)
     privileges.drop(account)
-    store = SQLiteAccountStore(config.data)
+    store = SQLiteAccountStore(config.data / FILE_NAME)
     try:
         Users(store, config.domains).add(login, Secret(password))
     except GatepostError as error:

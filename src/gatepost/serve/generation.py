@@ -70,7 +70,11 @@ class Generation:
                     )
                     continue
                 event(
-                    "worker.started", worker=post.name, worker_pid=post.pid, generation=self.number, restarts=post.restarts
+                    "worker.started",
+                    worker=post.name,
+                    worker_pid=post.pid,
+                    generation=self.number,
+                    restarts=post.restarts,
                 )
 
     def settled(self, now: float) -> bool:

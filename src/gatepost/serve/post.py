@@ -1,8 +1,8 @@
 """A post: one place for one worker process, filled again when its process dies.
 
 SECURITY: between the fork and the entry point, in this order: signals are reset, every descriptor that the role has no
-use for is closed, the account is changed (``privileges``), new privileges are ruled out. Only then does code of the
-role run. A worker that cannot do one of these ends.
+use for is closed, the role's code is imported, the account is changed (``privileges``), new privileges are ruled out.
+Only then does code of the role run. A worker that cannot do one of these ends.
 """
 
 from __future__ import annotations
@@ -154,6 +154,12 @@ def fork(live: Callable[[], int | None]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
+def run_apart(live: Callable[[], int | None]) -> int:
+    """Run ``live`` in a child process and wait for it. Returns its exit code, negative for a signal."""
+    _, status = os.waitpid(fork(live), 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def _live(post: Post, around: Surroundings, mine: Sequence[BoundListener], supervisor: int) -> int:
     shared = around.shared.for_worker(post.role.name, post.index, post.slot)
     dropped = shared.counters.index("log_lines_dropped_total")
@@ -162,10 +168,11 @@ def _live(post: Post, around: Surroundings, mine: Sequence[BoundListener], super
         privileges.name_process(f"gatepost {post.name}")
         around.close_others(mine)
         os.umask(0o077)
+        entry = post.role.load()
         privileges.drop(around.account)
         privileges.confine(supervisor)
     except OSError as error:
         logs.failure("worker.cannot-begin", error)
         return _CANNOT_BEGIN
-    post.role.load()(post.role.name, mine, around.config, shared)
+    entry(post.role.name, mine, around.config, shared)
     return 0

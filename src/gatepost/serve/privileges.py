@@ -12,6 +12,7 @@ import grp
 import os
 import pwd
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,6 +94,28 @@ def drop(account: Account) -> None:
         except PermissionError:
             return
         raise PermissionError("root could be had back after it was given up")
+
+
+def refuse_unreadable(account: Account, run: Callable[[Callable[[], int]], int]) -> None:
+    """Refuse an account that cannot read the program it is to run, before it fails in the middle of something.
+
+    :param run: runs a function in a child process and returns its exit code.
+    :raises ConfigError: naming the file.
+    """
+    if account.uid is None:
+        return
+    files = (__file__, os.__file__)
+
+    def look() -> int:
+        drop(account)
+        return sum(1 << number for number, file in enumerate(files) if not os.access(file, os.R_OK))
+
+    for number, file in enumerate(files):
+        if run(look) >> number & 1:
+            raise ConfigError(
+                f"user: {account.name!r} cannot read {file}",
+                hint="install Python and gatepost where every account may read them, not in a home directory",
+            )
 
 
 def give(path: Path, account: Account) -> None:

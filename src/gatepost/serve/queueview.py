@@ -20,10 +20,10 @@ def answer(config: Config, message: Mapping[str, Any]) -> dict[str, Any]:
     :param message: with ``command``; for ``queue-list`` also ``limit`` and ``after``, for ``queue-show`` also ``id``.
     :raises StoreError: when the database cannot be read.
     """
-    from gatepost.store.sqlite.queue import SQLiteQueueStore
+    from gatepost.store.sqlite.queue import SQLiteQueue
 
     command = message.get("command")
-    store = SQLiteQueueStore(config.data)
+    store = SQLiteQueue(config.data)
     try:
         if command in ("status", "queue-counts"):
             return {"queue": _plain(store.counts())}

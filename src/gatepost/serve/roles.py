@@ -93,7 +93,7 @@ ROLES: Final[tuple[Role, ...]] = (
     ),
     Role(
         "delivery",
-        "gatepost.serve.entries:deliver",
+        "gatepost.serve.deliver:enter",
         frozenset(),
         _one,
         opens="queue.db and queue/bodies (writes), accounts.db (reads), mail (writes)",
@@ -101,7 +101,7 @@ ROLES: Final[tuple[Role, ...]] = (
     ),
     Role(
         "metrics",
-        "gatepost.serve.entries:show_metrics",
+        "gatepost.serve.show:enter",
         frozenset({METRICS_LISTENER}),
         _one_when_asked,
         opens="nothing",

@@ -69,5 +69,5 @@ def _listener(listener: BoundListener) -> dict[str, Any]:
         "protocol": listener.settings.protocol,
         "tls": getattr(listener.settings, "tls", None),
         "starttls": getattr(listener.settings, "starttls", None),
-        "addresses": [show(sock.getsockname()[:2]) for sock in listener.sockets],
+        "addresses": [show(sock.getsockname()[:2]) for sock in listener.sockets if sock.fileno() >= 0],
     }

@@ -330,7 +330,11 @@ class Supervisor:
         problems = list(getattr(error, "problems", ()))
         self.shared.counters.count("reloads_total", result="failed")
         event(
-            "server.reload-refused", "error", reason=error.message, hint=error.hint or None, problems=problems or None
+            "server.reload-refused",
+            "error",
+            reason=error.message,
+            hint=error.hint or None,
+            problems=len(problems) or None,
         )
         self._notifier.ready("serving; the last reload was refused, see the log")
         for connection in waiting:

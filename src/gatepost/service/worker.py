@@ -53,55 +53,67 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
     """
     loop = new_loop()
     asyncio.set_event_loop(loop)
-    queue = SQLiteQueue(config.data)
-    accounts = SQLiteAccountStore(config.data / ACCOUNTS)
-    counters = shared.counters
-    commit_seconds = counters.index("queue_commit_seconds")
-    good, bad = (counters.index("queue_commits_total", result=result) for result in ("ok", "failed"))
-
-    def committed(seconds: float, ok: bool) -> None:
-        counters.observe(commit_seconds, seconds)
-        counters.add(good if ok else bad)
-
-    services = Services(
-        loop=loop,
-        config=config,
-        intake=Intake(loop, queue.enqueue, committed=shared.doorbell.ring, observe=committed),
-        bodies=queue.body_writer,
-        directory=Directory(accounts, config.domains, config.aliases),
-        verifiers=Verifiers(accounts, config.domains),
-        limits=limits.Limits(config.limits, limits.region(shared), shared.slot),
-        counters=counters,
-        checks=Checks(),
-    )
-    server = Server(services)
-    for number, bound in enumerate(listeners):
-        server.listen(Port(services, bound.settings, number, shared.contexts.get(bound.name)), bound.sockets)
+    server = Server(loop, listeners, config, shared)
     loop.add_signal_handler(signal.SIGTERM, server.drain)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     try:
         loop.run_forever()
     finally:
-        services.intake.close()
-        services.checks.close()
-        queue.close()
-        accounts.close()
+        server.close()
         logs.flush()
         loop.close()
 
 
 class Server:
-    """The connections of one process: accepting them, sweeping their deadlines, draining them."""
+    """The connections of one process: accepting them, sweeping their deadlines, draining them.
 
-    __slots__ = ("_acceptors", "_connections", "_draining", "_loop", "_services")
+    :param loop: the loop that will run it.
+    :param listeners: with their bound sockets.
+    """
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._loop = services.loop
+    __slots__ = ("_accounts", "_acceptors", "_connections", "_draining", "_loop", "_queue", "_services")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, listeners: Sequence[BoundListener], config: Config, shared: Shared
+    ) -> None:
+        self._loop = loop
+        self._queue = SQLiteQueue(config.data)
+        self._accounts = SQLiteAccountStore(config.data / ACCOUNTS)
+        self._services = self._gather(config, shared)
         self._acceptors: list[Acceptor] = []
         self._connections: set[Connection] = set()
         self._draining = False
-        self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        for number, bound in enumerate(listeners):
+            self.listen(Port(self._services, bound.settings, number, shared.contexts.get(bound.name)), bound.sockets)
+        loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _gather(self, config: Config, shared: Shared) -> Services:
+        counters = shared.counters
+        seconds_of_commits = counters.index("queue_commit_seconds")
+        good, bad = (counters.index("queue_commits_total", result=result) for result in ("ok", "failed"))
+
+        def committed(seconds: float, ok: bool) -> None:
+            counters.observe(seconds_of_commits, seconds)
+            counters.add(good if ok else bad)
+
+        return Services(
+            loop=self._loop,
+            config=config,
+            intake=Intake(self._loop, self._queue.enqueue, committed=shared.doorbell.ring, observe=committed),
+            bodies=self._queue.body_writer,
+            directory=Directory(self._accounts, config.domains, config.aliases),
+            verifiers=Verifiers(self._accounts, config.domains),
+            limits=limits.Limits(config.limits, limits.region(shared), shared.slot),
+            counters=counters,
+            checks=Checks(),
+        )
+
+    def close(self) -> None:
+        """Commit what waits and close the stores. The loop has stopped."""
+        self._services.intake.close()
+        self._services.checks.close()
+        self._queue.close()
+        self._accounts.close()
 
     def listen(self, port: Port, sockets: Sequence[socket.socket]) -> None:
         """Accept for a port."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gatepost.accounts.directory import Directory
 from gatepost.accounts.expansion import DEPTH_LIMIT, TARGET_LIMIT
@@ -291,3 +293,17 @@ def test_user_keeps_its_own_address_though_its_mail_is_redirected(store: SQLiteA
     found = directory(store, {"alice": ["bob"]})
     assert found.may_send_as("alice", "alice", "example.org")
     assert found.may_send_as("bob", "alice", "example.org")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.text(max_size=30), st.sampled_from(["example.org", "EXAMPLE.NET", "", "other.example"]) | st.text(max_size=30)
+)
+def test_no_address_breaks_the_directory(store: SQLiteAccountStore, local: str, domain: str) -> None:
+    """Whatever a stranger asks for, the answer is a value, and the same in capitals for ASCII names."""
+    found = directory(store, {"team": ["alice", "x@example.com"]})
+    answer = found.find(local, domain)
+    assert isinstance(answer, Found | Unknown | NotOurs)
+    if local.isascii() and domain.isascii():
+        assert found.find(local.upper(), domain.upper()) == answer
+    assert not found.may_send_as("mallory", local, domain) or local.lower().startswith("mallory")

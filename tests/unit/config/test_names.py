@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from gatepost.config.names import check_address, check_domain, system_hostname
+from gatepost.config.names import check_address, check_domain, check_local_part, system_hostname
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,25 @@ def test_domain_is_lower_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "a..b", "-a", "a-", "a b", "a.", "a\n", "a\0b", "x" * 64, "a." * 130 + "b", "a/b"]
+    "name",
+    [
+        "",
+        ".",
+        "a..b",
+        "-a",
+        "a-",
+        "a b",
+        "a.",
+        "a\n",
+        "a\0b",
+        "x" * 64,
+        "a\u0085b",
+        "a\u2028",
+        "A^b",
+        "a`b",
+        "a." * 130 + "b",
+        "a/b",
+    ],
 )
 def test_domain_refuses_what_is_no_name(name: str) -> None:
     """Nothing that could break out of a protocol line or a path is a domain."""
@@ -42,6 +62,21 @@ def test_address_refuses_the_rest(text: str) -> None:
     """Quoted local parts and everything malformed are refused."""
     with pytest.raises(ValueError, match=r"address|domain"):
         check_address(text)
+
+
+def test_ascii_of_names_is_exactly_what_the_grammar_lists() -> None:
+    """Of all ASCII characters: letters, digits, hyphen and underscore in domains, atext in local parts."""
+    for char in map(chr, range(128)):
+        assert _accepts(check_domain, f"a{char}b") == (char.isalnum() or char in "-_.")
+        assert _accepts(check_local_part, f"a{char}b") == (char.isalnum() or char in "!#$%&'*+-/=?^_`{|}~.")
+
+
+def _accepts(check: Callable[[str], str], text: str) -> bool:
+    try:
+        check(text)
+    except ValueError:
+        return False
+    return True
 
 
 def test_address_may_be_bare_where_that_is_asked_for() -> None:

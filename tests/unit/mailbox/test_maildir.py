@@ -97,6 +97,15 @@ def test_mailbox_unchanged_since_the_message_came_is_not_listed(root: Path, monk
     assert deliver(root, [CONTENT], unique=UNIQUE).exists()
 
 
+def test_directory_whose_clock_is_behind_is_listed(root: Path) -> None:
+    """A file system whose time lags behind ours does not hide an earlier attempt."""
+    first = deliver(root, [CONTENT], unique=UNIQUE)
+    for folder in ("new", "cur"):
+        os.utime(root / folder, (1700000000 - 30, 1700000000 - 30))
+    assert deliver(root, [CONTENT], unique=UNIQUE) == first
+    assert len(files(root, "new")) == 1
+
+
 def test_first_attempt_looks_for_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller that knows it is the first pays for no look."""
     make_mailbox(root)

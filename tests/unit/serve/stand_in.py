@@ -1,7 +1,7 @@
 """A server with stand-in roles, run as a program by the tests of the supervisor: ``stand_in.py CONFIG.json``.
 
-The workers speak a small protocol: they greet with ``ROLE/INDEX PID GENERATION``, echo lines, and finish the session that
-they have when they are told to drain. The file says what to listen on and how the workers are to misbehave, and is read
+The workers speak a small protocol: they greet with ``ROLE/INDEX PID HOSTNAME``, echo lines, and finish the session
+that they have when they are told to drain. The file says what to listen on and how the workers are to misbehave, and is read
 again at a reload.
 """
 
@@ -105,7 +105,7 @@ ROLES = (
     Role("delivery", "stand_in:wait", frozenset(), lambda config: 1, "", ""),
     Role(
         "metrics",
-        "gatepost.serve.entries:show_metrics",
+        "gatepost.serve.show:enter",
         frozenset({METRICS_LISTENER}),
         lambda config: 1 if config.metrics.bind else 0,
         "",

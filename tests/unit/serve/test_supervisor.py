@@ -46,7 +46,7 @@ def test_supervisor_restarts_a_worker_that_was_killed(start_server: StartServer)
     os.kill(before["delivery/0"], signal.SIGKILL)
     after = server.until(
         lambda: (now := server.workers()).get("delivery/0", before["delivery/0"]) != before["delivery/0"] and now
-    )  # noqa: E501
+    )
     assert {name: pid for name, pid in after.items() if name != "delivery/0"} == {
         name: pid for name, pid in before.items() if name != "delivery/0"
     }

@@ -152,6 +152,11 @@ class Port:
         )
 
 
+def local_listener() -> Listener:
+    """The settings of the local socket: not a listener of the configuration, but served like one."""
+    return Listener.model_construct(name=LOCAL, protocol=LOCAL, bind=(), tls="starttls", starttls="deny")
+
+
 _serial = itertools.count(1)
 _RANDOM = [os.urandom(3).hex(), os.getpid()]
 

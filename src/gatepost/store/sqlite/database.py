@@ -4,8 +4,8 @@ Invariants
 ----------
 * Write-ahead log with ``synchronous=FULL``: when a ``COMMIT`` returns, the write-ahead log was synced, and
   the transaction survives the loss of the process and of power (https://www.sqlite.org/wal.html).
-* A writing transaction begins with ``BEGIN IMMEDIATE``: it waits for the one write lock *before* it reads, at most
-  ``busy_seconds``, and then cannot fail for want of it. A writer that waited too long has changed nothing.
+* A writing transaction waits for its turn (``turn``), at most ``busy_seconds``, and begins with ``BEGIN IMMEDIATE``: it
+  has the one write lock *before* it reads. A writer that waited too long has changed nothing.
 * Several processes may have the file open. A ``Database`` belongs to the process that opened it: carrying SQLite's
   locks across a fork corrupts files (https://www.sqlite.org/howtocorrupt.html §2.6), so use after a fork is refused.
 * Every failure is a ``StoreFault``; after one the transaction is rolled back.
@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 
 from gatepost.store.sqlite.faults import StoreFault, from_sqlite, translating
 from gatepost.store.sqlite.statements import migrations, statements
+from gatepost.store.sqlite.turn import WriteTurn
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 Row: TypeAlias = tuple[Any, ...]
@@ -44,7 +45,7 @@ class Database:
     :raises StoreError: when it cannot be opened or migrated, or was made by a newer gatepost.
     """
 
-    __slots__ = ("_connection", "_pid", "path", "sql")
+    __slots__ = ("_connection", "_pid", "_turn", "path", "sql")
 
     def __init__(
         self,
@@ -81,6 +82,11 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
+            try:
+                self._turn: Final = WriteTurn(path, busy_seconds)
+            except BaseException:
+                connection.close()
+                raise
         self._connection = connection
 
     def close(self) -> None:
@@ -88,6 +94,7 @@ class Database:
         if self._pid == os.getpid():
             with translating(f"{self.path}: closing"):
                 self._connection.close()
+            self._turn.close()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -109,6 +116,7 @@ class Database:
         :raises StoreError: disk full, disk failure, or no write lock within ``busy_seconds``; nothing was changed.
         """
         connection = self.connection
+        self._turn.take()
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -120,6 +128,8 @@ class Database:
                 raise
         except sqlite3.Error as error:
             raise from_sqlite(error, f"{self.path}: {what}") from error
+        finally:
+            self._turn.give()
 
     @contextmanager
     def reading(self, what: str) -> Iterator[sqlite3.Connection]:
