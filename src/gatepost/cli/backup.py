@@ -27,7 +27,7 @@ MANIFEST: Final = "backup.json"
 _MAIL: Final = "mail"
 # What the stores copy themselves, and what means nothing in a copy.
 _ELSEWHERE: Final = ("queue", "queue.db", "accounts.db")
-_PASSING: Final = ("-wal", "-shm", "-journal", ".sock", ".lock", ".pid")
+_PASSING: Final = ("-wal", "-shm", "-journal", "-turn", "-writer", ".sock", ".lock", ".pid")
 
 
 @click.command("backup", short_help="Copy all data while the server runs.")

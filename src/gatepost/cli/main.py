@@ -101,6 +101,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (GatepostError, OSError) as error:
         _complain(exits.described(error))
         code = exits.exit_code(error)
+    except Exception as error:  # noqa: BLE001  (a bug: said in one line, told in full on request)
+        if os.environ.get("GATEPOST_TRACEBACK"):
+            raise
+        _complain(f"internal error: {type(error).__name__}: {error}: please report it, with GATEPOST_TRACEBACK=1 set")
+        code = exits.SOFTWARE
     sys.exit(code)
 
 

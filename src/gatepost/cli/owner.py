@@ -31,24 +31,30 @@ def as_owner(config: Config, *, create: bool = False) -> Iterator[None]:
     if create:
         _create(config)
     _check(config.data)
-    if os.geteuid() != 0:
+    before = os.umask(0o077)
+    try:
+        with _identity(config.data):
+            yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
+def _identity(data: Path) -> Iterator[None]:
+    found = data.stat()
+    if os.geteuid() != 0 or found.st_uid == 0:
         yield
         return
-    found = config.data.stat()
-    if found.st_uid == 0:
-        yield
-        return
-    groups = os.getgroups()
-    os.setgroups(os.getgrouplist(_name(found.st_uid), found.st_gid) if _name(found.st_uid) else [found.st_gid])
+    groups, group = os.getgroups(), os.getegid()
+    name = _name(found.st_uid)
+    os.setgroups(os.getgrouplist(name, found.st_gid) if name else [found.st_gid])
     os.setegid(found.st_gid)
     os.seteuid(found.st_uid)
-    before = os.umask(0o077)
     try:
         yield
     finally:
-        os.umask(before)
         os.seteuid(0)
-        os.setegid(os.getgid())
+        os.setegid(group)
         os.setgroups(groups)
 
 

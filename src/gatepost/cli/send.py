@@ -69,7 +69,12 @@ class Request:
 @click.option("--server-name", metavar="NAME", help="Name in the server's certificate, when it is not HOST.")
 @click.option("--insecure-no-verify", is_flag=True, help="Take any certificate: whoever is in between can read along.")
 @click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="For each step."
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="For each step.",
 )
 @common_options
 @pass_settings

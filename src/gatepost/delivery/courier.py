@@ -89,7 +89,7 @@ class Courier:
     :param hungry: called when the line gets short, so that more is leased in time.
     """
 
-    __slots__ = ("_hungry", "_office", "_stopping", "_tasks", "destination", "jobs", "waiting")
+    __slots__ = ("_hungry", "_lanes", "_office", "_stopping", "_tasks", "destination", "jobs", "waiting")
 
     def __init__(self, destination: str, office: Office, hungry: Callable[[], None]) -> None:
         self.destination = destination
@@ -98,6 +98,7 @@ class Courier:
         self._office = office
         self._hungry = hungry
         self._stopping = False
+        self._lanes = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -110,7 +111,8 @@ class Courier:
         self.jobs.extend(jobs)
         self.waiting += sum(len(job.leases) for job in jobs)
         wanted = min(self._office.lanes, 1 + len(self.jobs) // _LANE_STEP)
-        while len(self._tasks) < wanted:
+        while self._lanes < wanted:
+            self._lanes += 1
             task = asyncio.get_running_loop().create_task(self._lane())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -149,6 +151,8 @@ class Courier:
             event("delivery.fault", "critical", destination=self.destination, reason=repr(error))
             self._give_up(deferred(f"internal fault: {type(error).__name__}", enhanced="4.3.0"))
         finally:
+            # Counted here and not when the task is seen to be done: nothing can be put into the line in between.
+            self._lanes -= 1
             if session is not None:
                 pool.give(session)
 

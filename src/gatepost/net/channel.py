@@ -230,7 +230,7 @@ class _Switch:
 
     def _fail(self, error: UpgradeError) -> None:
         listener, self._listener = self._listener, None
-        self._transport.write(self._handshake.outgoing())  # an alert, when there is one; never text
-        self._transport.close(linger=True)
         if listener is not None:
             listener.upgrade_failed(error)
+        self._transport.write(self._handshake.outgoing())  # an alert, when there is one; never text
+        self._transport.close(linger=True)

@@ -36,6 +36,8 @@ def quote(value: str) -> str:
     """A value as text format writes it: as it is when it is plain, else quoted and escaped. Also for a terminal."""
     if _plain(value):
         return value
+    if len(value) <= VALUE_LIMIT and value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'  # blanks and equal signs: nothing to escape
     if len(value) > VALUE_LIMIT:
         return f'"{"".join(map(_escape_character, value[:VALUE_LIMIT]))}…"'
     return f'"{"".join(map(_escape_character, value))}"'

@@ -21,7 +21,7 @@ from gatepost.net.listen import show
 from gatepost.observe import logs
 from gatepost.observe.shared import BoundListener
 from gatepost.serve import privileges
-from gatepost.serve.post import fork
+from gatepost.serve.post import run_apart
 from gatepost.serve.preparation import SELF_SIGNED
 
 # Easy to read aloud and to type: no 0/o, 1/l/i.
@@ -87,7 +87,7 @@ def _make_certificate(config: Config) -> bool:
         return False
     from gatepost.certs.selfsigned import make_self_signed
 
-    names = tuple(dict.fromkeys((config.hostname, *config.domains)))
+    names = tuple(dict.fromkeys((config.hostname, "localhost")))
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         make_self_signed(path, names)
@@ -99,9 +99,7 @@ def _make_certificate(config: Config) -> bool:
 
 def _make_postmaster(config: Config, account: privileges.Account, login: str, password: str) -> None:
     """In a child of its own: the supervisor opens no database."""
-    pid = fork(lambda: _write_postmaster(config, account, login, password))
-    _, status = os.waitpid(pid, 0)
-    if os.waitstatus_to_exitcode(status):
+    if run_apart(lambda: _write_postmaster(config, account, login, password)):
         raise GatepostError(
             f"cannot make the account {login}",
             hint=f"see the lines above; {config.data} must be writable for {account.name}",
@@ -181,20 +179,18 @@ def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) 
     login = made.login or f"postmaster@{config.domains[0]}"
     mx = _endpoint(listeners, "smtp", "starttls")
     submission = _endpoint(listeners, "submission", "starttls")
-    certificate = config.tls.certificate or config.data / SELF_SIGNED
+    certificate, own = config.data / SELF_SIGNED, config.tls.certificate is None
     lines = ["", "Next, in another terminal:"]
+    options = f" --config {config.source}" if config.source is not None else f" --data {config.data}"
     if submission:
-        options = f" --data {config.data}" if config.source is None else f" --config {config.source}"
-        lines.append(
-            f"  echo Hello | gatepost{options} send --from {login} --to {login} --subject Hello --user {login}"
-        )
+        trust = f" --server-name {config.hostname}" + (f" --ca-file {certificate}" if own else "")
+        send = f"gatepost send --server {submission}{trust} --user {login} --from {login} --to {login} --subject Hello"
+        lines.append(f"  echo Hello | {send}")
         lines.append(f"  swaks --server {submission} --tls --auth-user {login} --from {login} --to {login}")
     if mx:
-        lines.append(
-            f"  openssl s_client -starttls smtp -connect {mx} -CAfile {certificate} -verify_hostname {config.hostname}"
-        )
-        lines.append(f"  curl --ssl-reqd -k smtp://{mx} --mail-from you@example.org --mail-rcpt {login} -T README.md")
-    lines.append("  gatepost status")
+        trust = f" -CAfile {certificate}" if own else ""
+        lines.append(f"  openssl s_client -starttls smtp -connect {mx} -verify_hostname {config.hostname}{trust}")
+    lines.append(f"  gatepost{options} status")
     return lines
 
 

@@ -14,7 +14,9 @@ from gatepost.observe import logs
 from gatepost.observe.shared import BoundListener
 from gatepost.serve.firststart import first_start, make_directories, welcome
 from gatepost.serve.lock import DataLock
+from gatepost.serve.post import run_apart
 from gatepost.serve.preparation import account_of
+from gatepost.serve.privileges import refuse_unreadable
 from gatepost.serve.supervisor import Parts, Supervisor
 
 
@@ -42,6 +44,7 @@ def main(
     make_directories(config, account)
     lock = DataLock(config.data)
     try:
+        refuse_unreadable(account, run_apart)
         made = first_start(config, account)
 
         def started(listeners: Sequence[BoundListener]) -> None:

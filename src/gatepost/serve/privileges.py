@@ -110,8 +110,9 @@ def refuse_unreadable(account: Account, run: Callable[[Callable[[], int]], int])
         drop(account)
         return sum(1 << number for number, file in enumerate(files) if not os.access(file, os.R_OK))
 
+    unreadable = run(look)
     for number, file in enumerate(files):
-        if run(look) >> number & 1:
+        if unreadable >> number & 1:
             raise ConfigError(
                 f"user: {account.name!r} cannot read {file}",
                 hint="install Python and gatepost where every account may read them, not in a home directory",

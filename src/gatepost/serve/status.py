@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gatepost._version import __version__
 from gatepost.net.listen import show
 from gatepost.observe.shared import BoundListener
+from gatepost.serve.roles import METRICS_LISTENER
 
 if TYPE_CHECKING:
     from gatepost.serve.generation import Generation
@@ -64,10 +65,11 @@ def _configured(generation: Generation) -> dict[str, Any]:
 
 
 def _listener(listener: BoundListener) -> dict[str, Any]:
+    page = listener.name == METRICS_LISTENER
     return {
         "name": listener.name,
         "protocol": listener.settings.protocol,
-        "tls": getattr(listener.settings, "tls", None),
-        "starttls": getattr(listener.settings, "starttls", None),
+        "tls": None if page else listener.settings.tls,
+        "starttls": None if page or listener.settings.tls == "implicit" else listener.settings.starttls,
         "addresses": [show(sock.getsockname()[:2]) for sock in listener.sockets if sock.fileno() >= 0],
     }

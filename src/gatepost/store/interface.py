@@ -100,7 +100,7 @@ class QueueStore(Protocol):
         """Extend leases to ``seconds`` from now; how many are still held."""
 
     def give_back(self, leases: Sequence[Lease]) -> int:
-        """Return leases that were not attempted; they are due at once, and the attempt is not counted."""
+        """Return leases that were not attempted: due at once, and the attempt is not counted. Do not settle them."""
 
     def settle(self, settlements: Sequence[Settlement], bounces: Sequence[NewMessage] = ()) -> None:
         """SETTLED: record outcomes and queue reports to senders, all in one transaction.

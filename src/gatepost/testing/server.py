@@ -20,6 +20,7 @@ from gatepost.net.listen import bind, bind_local
 from gatepost.net.loop import new_loop
 from gatepost.observe.shared import BoundListener, Shared, new_shared
 from gatepost.queue.item import QueuedMessage
+from gatepost.queue.status import Selection
 from gatepost.service import worker
 from gatepost.service.smtp.port import local_listener
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
@@ -87,11 +88,15 @@ class MailServer:
         store = SQLiteQueue(self.data)
         try:
             found: dict[str, tuple[QueuedMessage, bytes, list[str]]] = {}
-            for lease in store.lease("test", 1000, 1):
+            leases = store.lease("test", 1000, 60)
+            for lease in leases:
                 if lease.message.id not in found:
                     body = b"".join(store.open_body(lease.message.body))
                     found[lease.message.id] = (lease.message, body, [])
                 found[lease.message.id][2].append(lease.address)
+            if found:
+                store.give_back(leases)
+                store.drop(Selection(tuple(found)))
             return list(found.values())
         finally:
             store.close()

@@ -193,7 +193,10 @@ class TLSStream:
         return taken
 
     def close(self) -> None:
-        """Say that we are done (``close_notify``, RFC 8446 §6.1); ``outgoing`` then has it. Twice is once."""
+        """Say that we are done (``close_notify``, RFC 8446 §6.1); ``outgoing`` then has it. Twice is once.
+
+        A client that drops its connection without this cannot resume the session: OpenSSL takes it for a bad one.
+        """
         if self._closing:
             return
         self._closing = True

@@ -6,8 +6,9 @@ is found here and named explicitly.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final, final
 
@@ -24,6 +25,8 @@ SYSTEM_BUNDLES: Final = (
     Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
     Path("/etc/ssl/cert.pem"),  # Alpine, the BSDs
 )
+
+_CLOCK_TOLERANCE: Final = 5.0  # seconds in which a time to verify for is the present
 
 
 def system_bundle(candidates: Iterable[Path] = SYSTEM_BUNDLES) -> Path:
@@ -68,9 +71,12 @@ class TrustStore:
         self._crls = tuple(crls)
         self._bundle = bundle
         self.source: Final = source or str(bundle or "anchors in memory")
+        self._store = self._build()
+
+    def _build(self) -> crypto.X509Store:
         store = crypto.X509Store()
-        if bundle is not None:
-            _load_bundle(store, bundle)
+        if self._bundle is not None:
+            _load_bundle(store, self._bundle)
         for anchor in self._anchors:
             store.add_cert(crypto.X509.from_cryptography(anchor))
         flags = crypto.X509StoreFlags.PARTIAL_CHAIN
@@ -79,7 +85,7 @@ class TrustStore:
                 store.add_crl(crl)
             flags |= crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL
         store.set_flags(flags)
-        self._store = store
+        return store
 
     @classmethod
     def load(cls, ca_file: Path | None = None, *, crl_file: Path | None = None) -> TrustStore:
@@ -111,9 +117,13 @@ class TrustStore:
         :return: the path, leaf first, anchor last.
         :raises OpenSSL.crypto.X509StoreContextError: with OpenSSL's error number in ``errors[0]``.
         """
-        # Set for every verification: a store that was given a time once would keep it for ever.
-        self._store.set_time(datetime.fromtimestamp(at, UTC))
-        path = crypto.X509StoreContext(self._store, chain[0], chain[1:]).get_verified_chain()
+        store = self._store
+        if abs(at - time.time()) > _CLOCK_TOLERANCE:
+            # A store takes the first time it is given and keeps it (X509_VERIFY_PARAM_set1(3) does not overwrite), so
+            # the one that is used again is never given any: it goes by the system's clock.
+            store = self._build()
+            store.set_time(datetime.fromtimestamp(at, timezone.utc))
+        path = crypto.X509StoreContext(store, chain[0], chain[1:]).get_verified_chain()
         return [certificate.to_cryptography() for certificate in path]
 
 

@@ -1,8 +1,8 @@
 """A server with stand-in roles, run as a program by the tests of the supervisor: ``stand_in.py CONFIG.json``.
 
 The workers speak a small protocol: they greet with ``ROLE/INDEX PID HOSTNAME``, echo lines, and finish the session
-that they have when they are told to drain. The file says what to listen on and how the workers are to misbehave, and is read
-again at a reload.
+that they have when they are told to drain. The file says what to listen on and how the workers are to misbehave, and
+is read again at a reload.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from gatepost.errors import HandshakeError, LocalProtocolError, VerificationError
@@ -105,18 +107,14 @@ def test_handshake_after_a_retry_request_reads_the_second_server_hello() -> None
     """A client whose key share the server does not want is asked for another (RFC 8446 §4.1.4)."""
     context = server_contexts([AUTHORITY.issue(NAME).credential])
     raw = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     raw.set_tmp_ecdh(ec.SECP521R1())
     server = server_side(context)
     peer = SSL.Connection(raw)
     peer.set_connect_state()
     stream = None
     for _ in range(6):
-        try:
+        with contextlib.suppress(SSL.WantReadError):
             peer.do_handshake()
-        except SSL.WantReadError:
-            pass
         try:
             server.receive(peer.bio_read(65536))
         except SSL.WantReadError:
@@ -414,6 +412,7 @@ class TestResumption:
         assert server.evidence.tls_exporter == peer.evidence.tls_exporter
         assert peer.evidence.verification.status == "verified"
         assert peer.evidence.peer_chain
+        peer.close()
         return server.evidence.resumed, peer.evidence.resumed
 
     @pytest.mark.parametrize("maximum", ["TLSv1.2", "TLSv1.3"])
@@ -455,6 +454,7 @@ class TestResumption:
         assert server.evidence.tls_server_end_point == peer.evidence.tls_server_end_point is not None
         server.send(b"x")
         carry(server, peer)
+        peer.close()
         server, _ = private_pair(contexts, wanted)
         assert server.evidence.resumed
         assert server.evidence.tls_server_end_point is None

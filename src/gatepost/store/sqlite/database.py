@@ -164,7 +164,7 @@ class Database:
         return found
 
     def write(self, name: str, parameters: Parameters = ()) -> int:
-        """Run the named statement in a transaction of its own and return how many rows it changed."""
+        """Run the named statement, one without RETURNING, in a transaction of its own; how many rows it changed."""
         with self.writing(name) as connection:
             return connection.execute(self.sql[name], parameters).rowcount
 

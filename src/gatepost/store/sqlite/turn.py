@@ -68,9 +68,11 @@ class WriteTurn:
         fcntl.flock(self._writer, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the lock files."""
-        os.close(self._turn)
-        os.close(self._writer)
+        """Close the lock files; again does nothing."""
+        for descriptor in (self._turn, self._writer):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._turn = self._writer = -1
 
     def _wait(self, lock: int, deadline: float) -> None:
         nap = _FIRST_NAP

@@ -32,6 +32,7 @@ _END: Final = b"\r\n.\r\n"
 _STRICT_TAILS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 _NORMAL_TAILS: Final = (*_STRICT_TAILS, b"\n")
 _ORDINARY: Final = bytes(octet for octet in range(256) if octet not in b"\r\n\0")
+_LONE_CR: Final = re.compile(rb"\r[^\n]")
 _OFFENCE: Final = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n")
 
 
@@ -54,9 +55,12 @@ class _Judge:
 
     def _judge(self, piece: bytes) -> bytes:
         """The piece, or nothing when it, or what came before it, breaks a rule. The first offence is named."""
-        kept = piece.translate(None, _ORDINARY)  # of well-formed lines this leaves CRLF CRLF CRLF …
+        # Two passes in C decide for a whole piece: it holds no NUL and as many CRs as LFs, in turn; and behind each CR
+        # stands an LF (a CR at the end of a piece was held back). Then every LF has its CR.
+        kept = piece.translate(None, _ORDINARY)
+        well_formed = kept == b"\r\n" * (len(kept) >> 1) and _LONE_CR.search(piece) is None
         total = self.octets + len(piece)
-        if total <= self._limit and kept == b"\r\n" * (len(kept) >> 1):
+        if well_formed and total <= self._limit:
             self.octets = total
             return piece
         offence = _OFFENCE.search(piece)

@@ -211,20 +211,20 @@ class Transaction:
 
     def _content(self, first: bytes, pieces: Iterator[bytes]) -> Dialogue[Reply]:
         """Send the content; a fault found in it leaves by exception, and the final dot is never sent."""
-        held = first
-        try:
-            for piece in pieces:
-                yield Send(held)
-                held = piece
-            yield Send(held + END_OF_DATA)
-        except OSError:
-            # It may have refused and gone (552, 421) while we were still sending: what it said is worth more.
-            reply = yield from self._exchange.reply(self._timeouts.final, "reply to the content")
-            if reply.code < 400:
-                raise
-            self._decide_rest(reply, "content")
-            self.closing = True
-            return reply
+        held: bytes | None = first
+        while held is not None:
+            piece = next(pieces, None)  # content that is bad, or cannot be read, leaves here
+            try:
+                yield Send(held if piece is not None else held + END_OF_DATA)
+            except OSError:
+                # It may have refused and gone (552, 421) while we were still sending: what it said is worth more.
+                reply = yield from self._exchange.reply(self._timeouts.final, "reply to the content")
+                if reply.code < 400:
+                    raise
+                self._decide_rest(reply, "content")
+                self.closing = True
+                return reply
+            held = piece
         return (yield from self._final_replies())
 
     def _lone_dot(self) -> Dialogue[None]:

@@ -1,0 +1,75 @@
+"""Names in certificates and the names that are looked for (RFC 9525)."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatepost.errors import LocalProtocolError
+from gatepost.testing.ca import TestAuthority
+from gatepost.tls.names import certificate_matches, dns_name_matches, is_address, printable_names, reference_name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("MX.Example.TEST.", "mx.example.test"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:DB8:0:0::1]", "2001:db8::1"),
+        ("faß.example", "xn--fa-hia.example"),
+        ("gru\u0308n.example", "xn--grn-hoa.example"),
+        ("xn--grn-hoa.example", "xn--grn-hoa.example"),
+        ("_25._tcp.example", "_25._tcp.example"),
+    ],
+)
+def test_reference_name_is_brought_to_one_form(name: str, expected: str) -> None:
+    """Case, trailing dot, U-labels by the rules of 2008, addresses in their shortest form."""
+    assert reference_name(name) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "a..b", "a b", "*.example", "a\0b", "a\r\nb", "x" * 64, "a." * 130 + "b", "1.2.3", "a/ß", "☃.test"],
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    """No control, no wildcard, no empty label, no number for a top-level domain."""
+    with pytest.raises(LocalProtocolError):
+        reference_name(name)
+
+
+@pytest.mark.parametrize(
+    ("presented", "reference", "same"),
+    [
+        ("MX.example.test", "mx.example.test", True),
+        ("mx.example.test.", "mx.example.test", True),
+        ("*.example.test", "mx.example.test", True),
+        ("*.EXAMPLE.test", "mx.example.test", True),
+        ("*.example.test", "example.test", False),
+        ("*.example.test", "a.mx.example.test", False),
+        ("*.test", "example.test", False),
+        ("*", "localhost", False),
+        ("*.*.test", "a.b.test", False),
+        ("m*.example.test", "mx.example.test", False),
+        ("*x.example.test", "mx.example.test", False),
+        ("mx.example.test.evil.test", "mx.example.test", False),
+        ("amx.example.test", "mx.example.test", False),
+        ("mx.example.tes", "mx.example.test", False),
+        ("", "mx.example.test", False),
+    ],
+)
+def test_wildcard_is_one_whole_leftmost_label(presented: str, reference: str, same: bool) -> None:
+    """RFC 9525 §6.3."""
+    assert dns_name_matches(presented, reference) is same
+
+
+def test_address_is_told_from_a_name() -> None:
+    """What matches iPAddress entries only."""
+    assert is_address("192.0.2.1")
+    assert is_address("2001:db8::1")
+    assert not is_address("mx1.example")
+
+
+def test_certificate_without_names_matches_nothing() -> None:
+    """The common name is not read, and prints nothing."""
+    certificate = TestAuthority().issue(common_name="mx.example.test").certificate
+    assert not certificate_matches(certificate, "mx.example.test")
+    assert printable_names(certificate) == ()
