@@ -281,6 +281,20 @@ def test_settle_removes_a_message_when_all_are_final(store: QueueStore) -> None:
     assert store.counts().messages == 0
 
 
+def test_settle_removes_the_body_with_the_message(store: QueueStore) -> None:
+    """Delivered mail takes no room: its body's file goes too, with its last recipient and not before."""
+    writer = store.body_writer("m1")
+    writer.write(b"x" * (INLINE_LIMIT + 1))
+    store.enqueue([replace(message("m1", "a.example", "b.example"), body=writer.finish())])
+    first, second = store.lease("w", 10, 60)
+    store.settle([Settlement(first, delivered())])
+    assert sum(map(len, store.open_body(second.message.body))) == INLINE_LIMIT + 1
+    store.settle([Settlement(second, failed("no"))])
+    with pytest.raises(StoreError):
+        store.open_body(second.message.body)
+    assert store.sweep() == 0
+
+
 def test_settle_defers_to_the_given_time_with_the_last_reply(store: QueueStore, clock: Clock) -> None:
     """A deferred recipient waits, and shows the operator why."""
     store.enqueue([message("m1")])

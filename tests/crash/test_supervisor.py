@@ -124,8 +124,7 @@ def test_killed_worker_is_replaced_while_others_serve(server: RealServer, victim
     os.kill(before[victim], signal.SIGKILL)
     if not victim.startswith("mx"):
         server.deliver("meanwhile")
-    after = server.until(lambda: (now := server.workers()).keys() == before.keys() and now)
-    assert after[victim] != before[victim]
+    after = server.until(lambda: (now := server.workers()).get(victim, before[victim]) != before[victim] and now)
     others = before.keys() - {victim}
     assert {name: after[name] for name in others} == {name: before[name] for name in others}
     server.deliver("after")
@@ -152,11 +151,8 @@ def test_killed_supervisor_can_be_started_again_on_the_same_data(server: RealSer
     server.deliver("before")
     server.process.kill()
     server.process.wait(PATIENCE)
-    (tmp_path / "second").mkdir()
     server.until(lambda: not _listening(server.mx))
-    (tmp_path / "server.pem").rename(tmp_path / "second" / "server.pem")
     with (tmp_path / "log2").open("wb") as log:
-        (tmp_path / "second" / "server.pem").rename(tmp_path / "server.pem")
         server.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(tmp_path / "gatepost.toml")], stdout=subprocess.DEVNULL, stderr=log
         )

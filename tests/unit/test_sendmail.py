@@ -432,3 +432,25 @@ def test_starts_without_anything_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+# With the whole server ------------------------------------------------------------------------------------------------
+
+
+def test_real_server_queues_what_sendmail_hands_over(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message from cron ends up in the queue, completed with what cron leaves out."""
+    from gatepost.testing.server import MailServer
+
+    with MailServer(tmp_path) as server:
+        done = run(
+            "-i", "-FCronDaemon", "-B8BITMIME", "-oem", "bob@elsewhere.test", text=b"Subject: cron\n\nwork\rdone\n"
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        ((message, content, recipients),) = server.messages()
+        verified = run("-bv", "alice@example.test", "nobody@example.test")
+        assert verified.returncode == 67
+    assert recipients == ["bob@elsewhere.test"]
+    assert message.sender.endswith("@mx.example.test")
+    assert content.endswith(b"\r\n\r\nwork\r\ndone\r\n")
+    header = content.partition(b"\r\n\r\n")[0]
+    assert b"From: CronDaemon <" in header and b"\r\nDate: " in header and b"\r\nMessage-ID: " in header

@@ -91,9 +91,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _complain(error.format_message())
         code = exits.IO if isinstance(error, click.FileError) else exits.USAGE
     except BrokenPipeError:
-        # Whoever read our output has stopped reading: not our error. Keep the interpreter from flushing into it.
+        # Whoever read our output has stopped: keep the interpreter from flushing into it. (click exits with 1 too.)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = 1
     except ConfigError as error:
         for problem in error.problems or (exits.described(error),):
             _complain(problem)
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (GatepostError, OSError) as error:
         _complain(exits.described(error))
         code = exits.exit_code(error)
-    except Exception as error:  # noqa: BLE001  (a bug: said in one line, told in full on request)
+    except Exception as error:
         if os.environ.get("GATEPOST_TRACEBACK"):
             raise
         _complain(f"internal error: {type(error).__name__}: {error}: please report it, with GATEPOST_TRACEBACK=1 set")

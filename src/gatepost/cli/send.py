@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from gatepost.wire.upgrade import TLSEvidence
 
 PASSWORD_VARIABLE: Final = "GATEPOST_PASSWORD"  # noqa: S105  (the name of a variable)
+_HINTS: Final = {
+    "self-signed": "if that is the server's own certificate, trust it with --ca-file",
+    "untrusted": "if you know its authority, trust it with --ca-file",
+    "wrong-name": "if you know that this is the server, give the certificate's name with --server-name",
+}
 _PORTS: Final = {"starttls": 587, "implicit": 465}
 
 
@@ -199,7 +204,7 @@ def _deliver(
             settings.detail(_described(client.evidence))
             return client.evidence, wire.run(_session(client, request, envelope, pieces))
     except VerificationError as error:
-        error.hint = error.hint or "name the authority with --ca-file, or the certificate's name with --server-name"
+        error.hint = _HINTS.get(error.reason, error.hint)
         raise
     except AuthenticationRefused as error:
         raise CommandError(printable(error.message), exits.NO_PERMISSION, hint=error.hint) from error

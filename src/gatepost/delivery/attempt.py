@@ -91,7 +91,7 @@ class Approach:
     def key(self) -> tuple[object, ...]:
         """What decides how a connection was protected: one made under another key is never used instead."""
         user = self.credentials.user if self.credentials is not None else None
-        return (self.hostname, self.level, id(self.tls), self.implicit, user)
+        return (self.hostname, self.level, self.tls, self.implicit, user)
 
     def settings(self, target: Target) -> ClientTLS | None:
         """What TLS with this server asks for: its name, as the route gave it, is the one to verify."""
@@ -150,12 +150,12 @@ class Opening:
         client = PlainClient(origin, hostname=approach.hostname, timeouts=approach.timeouts)
         yield from client.greeting()
         self.stage = Stage.HELLO
-        may = approach.level in ("none", "may") and approach.credentials is None
+        may = approach.level in ("none", "may") and approach.credentials is None  # a password makes TLS a must
         capabilities = yield from client.hello(helo_fallback=may)
         self._look_in_the_mirror(capabilities)
-        if self._in_clear or approach.level == "none" or (approach.level == "may" and not capabilities.starttls):
+        if self._in_clear or approach.level == "none" or (may and not capabilities.starttls):
             if approach.credentials is not None:
-                raise LocalProtocolError("a password is sent inside TLS only", enhanced="4.7.0", temporary=True)
+                raise LocalProtocolError("a password is sent inside TLS only")
             return client, capabilities
         self.stage = Stage.TLS
         if not capabilities.starttls:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from typing import Final, final
 
@@ -132,8 +133,8 @@ def _type_of(error: VerificationError) -> ResultType:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return str(error) or type(error).__name__
 
 

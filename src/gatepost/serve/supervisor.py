@@ -176,6 +176,7 @@ class Supervisor:
         for generation in self._generations():
             generation.start_due(now)
             generation.kill_overdue(now)
+            generation.settled(now)
         self._retire_empty()
         self._settle(now)
         self._finish_stop(now)

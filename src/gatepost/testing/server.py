@@ -22,6 +22,7 @@ from gatepost.observe.shared import BoundListener, Shared, new_shared
 from gatepost.queue.item import QueuedMessage
 from gatepost.queue.status import Selection
 from gatepost.service import worker
+from gatepost.service.limits import Limits, region
 from gatepost.service.smtp.port import local_listener
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.store.sqlite.queue import SQLiteQueue
@@ -104,6 +105,11 @@ class MailServer:
     def total(self, name: str, **labels: str) -> int:
         """A counter's value."""
         return self.shared.counters.total(self.shared.counters.index(name, **labels))
+
+    @property
+    def limits(self) -> Limits:
+        """A view of what addresses have used."""
+        return Limits(self.config.limits, region(self.shared), 2)
 
     def _share(self) -> Shared:
         credential = self.authority.issue(self.config.hostname, "localhost", "127.0.0.1").credential

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, final
 
@@ -122,7 +122,7 @@ class TrustStore:
             # A store takes the first time it is given and keeps it (X509_VERIFY_PARAM_set1(3) does not overwrite), so
             # the one that is used again is never given any: it goes by the system's clock.
             store = self._build()
-            store.set_time(datetime.fromtimestamp(at, timezone.utc))
+            store.set_time(datetime.fromtimestamp(at, UTC))
         path = crypto.X509StoreContext(store, chain[0], chain[1:]).get_verified_chain()
         return [certificate.to_cryptography() for certificate in path]
 

@@ -23,6 +23,11 @@ class Result:
     err: str
 
     @property
+    def complaints(self) -> list[str]:
+        """What the command complained about; a server in the same process writes its log beside it."""
+        return [line for line in self.err.splitlines() if line.startswith("gatepost: ")]
+
+    @property
     def json(self) -> Any:
         """Standard output as JSON."""
         return json.loads(self.out)

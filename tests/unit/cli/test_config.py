@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 
 import pytest
-
 from tests.unit.cli.conftest import Gatepost
 
 

@@ -6,13 +6,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.conftest import Gatepost
 
 from gatepost.accounts.verifiers import Verifiers
 from gatepost.cli import passwords
 from gatepost.cli.exits import CommandError
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.wire.sasl.secret import Secret
-from tests.unit.cli.conftest import Gatepost
 
 
 def _accepts(data: Path, address: str, password: str) -> bool:

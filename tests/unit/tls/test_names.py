@@ -16,8 +16,8 @@ from gatepost.tls.names import certificate_matches, dns_name_matches, is_address
         ("192.0.2.1", "192.0.2.1"),
         ("[2001:DB8:0:0::1]", "2001:db8::1"),
         ("faß.example", "xn--fa-hia.example"),
-        ("gru\u0308n.example", "xn--grn-hoa.example"),
-        ("xn--grn-hoa.example", "xn--grn-hoa.example"),
+        ("gru\u0308n.example", "xn--grn-ioa.example"),
+        ("xn--grn-ioa.example", "xn--grn-ioa.example"),
         ("_25._tcp.example", "_25._tcp.example"),
     ],
 )

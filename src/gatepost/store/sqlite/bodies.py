@@ -46,11 +46,13 @@ class BodyFiles:
 
     :param folder: made when it does not exist.
     :param witness: is told of each ``Moment``; for crash tests.
+    :param reserve: octets of the disk that new mail may not use, so that outcomes can still be recorded.
     """
 
-    __slots__ = ("_awaiting", "folder", "witness")
+    __slots__ = ("_awaiting", "_reserve", "folder", "witness")
 
-    def __init__(self, folder: Path, witness: Witness | None = None) -> None:
+    def __init__(self, folder: Path, witness: Witness | None = None, *, reserve: int = 0) -> None:
+        self._reserve: Final = reserve
         self.folder: Final = folder
         self.witness: Final = witness
         self._awaiting: dict[str, int] = {}  # finished, locked, not yet named by a row
@@ -65,6 +67,20 @@ class BodyFiles:
         if _ID.fullmatch(message_id) is None:
             raise ValueError(f"no message id: {message_id!r}")
         return BodyFileWriter(self, message_id)
+
+    def check_room(self) -> None:
+        """Refuse new mail while the disk has no more room than the reserve.
+
+        :raises StoreError: ``full``.
+        """
+        with translating(f"{self.folder}: looking for room"):
+            disk = os.statvfs(self.folder)
+        if disk.f_bavail * disk.f_frsize < self._reserve:
+            raise StoreFault(
+                f"{self.folder}: less than {self._reserve >> 20} MiB are free, kept for delivering what is queued",
+                reason="full",
+                hint="make room on the file system of the data directory",
+            )
 
     def await_commit(self, name: str, descriptor: int) -> None:
         """Keep a finished file locked until ``committed`` or ``abandon``."""
@@ -206,11 +222,15 @@ class BodyFileWriter:
 
     def _flush(self) -> None:
         try:
+            self._files.check_room()
             if self._descriptor < 0:
                 self._descriptor = _create(self._path)
             for piece in self._pieces:
                 self._digest.update(piece)
             _write_all(self._descriptor, self._pieces)
+        except StoreFault:
+            self.discard()
+            raise
         except OSError as error:
             self.discard()
             raise from_os(error, f"{self._path}: writing the body") from error

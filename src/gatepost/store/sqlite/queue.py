@@ -28,6 +28,7 @@ from gatepost.store.sqlite.faults import StoreFault
 from gatepost.store.sqlite.operator import Operator
 
 CHECKPOINT_PAGES: Final = 4000  # 16 MiB of write-ahead log; see docs/queue.md for what was measured
+RESERVE: Final = 32 * 1024 * 1024  # octets of the disk: twice the write-ahead log between two checkpoints
 BODY_BUDGET: Final = 32 * 1024 * 1024  # octets of bodies in rows that one lease may bring into memory
 
 
@@ -37,6 +38,8 @@ class SQLiteQueue:
     :param data: the data directory; ``queue.db`` and ``queue/bodies`` are made in it.
     :param clock: tells the time in seconds since the Unix epoch.
     :param busy_seconds: how long to wait for another process's transaction.
+    :param reserve: octets of the disk that ``enqueue`` and ``body_writer`` leave free, so that what is queued can still
+        be delivered on a disk that is otherwise full.
     :param witness: is told of each ``Moment``; for crash tests.
     :raises StoreError: it cannot be opened.
     """
@@ -49,12 +52,13 @@ class SQLiteQueue:
         *,
         clock: Callable[[], float] = time.time,
         busy_seconds: float = BUSY_SECONDS,
+        reserve: int = RESERVE,
         witness: Witness | None = None,
     ) -> None:
         self._db: Final = Database(
             data / "queue.db", "queue", busy_seconds=busy_seconds, checkpoint_pages=CHECKPOINT_PAGES
         )
-        self._bodies: Final = BodyFiles(data / "queue" / "bodies", witness)
+        self._bodies: Final = BodyFiles(data / "queue" / "bodies", witness, reserve=reserve)
         self._clock: Final = clock
         self._witness: Final = witness
         self._chooser: Final = Chooser(self._db.sql)
@@ -70,6 +74,7 @@ class SQLiteQueue:
         return self._bodies.writer(message_id)
 
     def enqueue(self, messages: Sequence[NewMessage]) -> None:
+        self._bodies.check_room()
         files = [m.body.name for m in messages if type(m.body) is FileBody]
         try:
             try:

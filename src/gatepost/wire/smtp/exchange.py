@@ -70,10 +70,10 @@ class Exchange:
         reader = self.reader
         while (reply := reader.next_reply()) is None:
             data = yield Receive(seconds, step)
-            if not data:
-                raise ConnectionLost(f"the server closed the connection before the {step}")
             if not isinstance(data, bytes):
                 raise LocalProtocolError(f"the driver answered Receive with {type(data).__name__}")
+            if not data:
+                raise ConnectionLost(f"the server closed the connection before the {step}")
             reader.receive(data)
         return reply
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.queue import INLINE_LIMIT, FileBody, InlineBody, Moment, NewMessage, NewRecipient
+from gatepost.queue import INLINE_LIMIT, FileBody, InlineBody, Moment, NewMessage, NewRecipient, Selection, Settlement
+from gatepost.queue.outcome import delivered
 from gatepost.store.sqlite import SQLiteQueue, StoreFault
 from gatepost.store.sqlite.bodies import BodyFiles
+from gatepost.store.sqlite.database import Database
 
 BIG = b"0123456789abcdef" * (INLINE_LIMIT // 8)
 
@@ -180,6 +182,24 @@ def test_store_that_is_full_at_the_commit_keeps_no_body(tmp_path: Path) -> None:
     queue.close()
 
 
+def test_new_mail_is_refused_before_the_disk_is_full_and_delivery_goes_on(tmp_path: Path) -> None:
+    """The last of the disk is for recording outcomes: a queue on a full disk empties itself."""
+    plenty = SQLiteQueue(tmp_path)
+    small = NewMessage("s1", 0, "", InlineBody(b"x"), 1, (NewRecipient("b@c", "c", "remote"),))
+    plenty.enqueue([small])
+    plenty.close()
+    short = SQLiteQueue(tmp_path, reserve=1 << 60)
+    with pytest.raises(StoreFault) as caught:
+        short.enqueue([small])
+    assert (caught.value.reason, caught.value.temporary) == ("full", True)
+    with pytest.raises(StoreFault):
+        short.body_writer("m1").write(BIG)
+    assert list((tmp_path / "queue" / "bodies").iterdir()) == []
+    short.settle([Settlement(lease, delivered()) for lease in short.lease("w", 1, 60)])
+    assert short.counts().messages == 0
+    short.close()
+
+
 def test_damaged_body_is_never_read_to_its_end(tmp_path: Path) -> None:
     """A file cut short is refused at once; one with other octets before its last piece, so it is never completed."""
     files = BodyFiles(tmp_path)
@@ -231,9 +251,6 @@ def test_check_names_missing_bodies(tmp_path: Path) -> None:
 
 def test_backup_leaves_out_what_was_delivered_while_it_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies that come and go around the copied moment: what came is in it, what went is left out with its row."""
-    from gatepost.queue import Selection
-    from gatepost.store.sqlite.database import Database
-
     queue = SQLiteQueue(tmp_path / "data")
 
     def put(name: str) -> None:

@@ -18,6 +18,7 @@ from gatepost.wire.sasl import (
     ServerLogin,
     ServerPlain,
     Success,
+    derive_verifier,
 )
 
 CREDENTIALS = Credentials("user@example.org", Secret("pencil"))
@@ -153,3 +154,11 @@ def test_login_server_refuses_an_empty_password() -> None:
     server = ServerLogin()
     server.step(b"user")
     assert server.step(b"") == Failure(FailureKind.REFUSED, "the password is empty", "user")
+
+
+def test_a_password_mechanism_asks_for_no_verifier() -> None:
+    """What SCRAM needs is no answer to PLAIN; a password that is no text is nobody's."""
+    with pytest.raises(LocalProtocolError):
+        ServerPlain().supply(derive_verifier("p", salt=b"s", iterations=4096))
+    with pytest.raises(LocalProtocolError):
+        ClientPlain(Credentials("user", Secret(b"\xff")))

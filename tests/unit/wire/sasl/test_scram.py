@@ -315,3 +315,16 @@ def test_verifiers_are_made_from_sound_values_only() -> None:
     with pytest.raises(PreparationError):
         derive_verifier("\u0221", salt=b"s", iterations=4096)
     assert "stored" not in repr(VERIFIER)
+
+
+def test_each_reason_is_named_in_the_log() -> None:
+    """A nonce that differs is told apart from a wrong password, for the log only."""
+    reasons = set[str]()
+    for nonce in (CLIENT_NONCE + SERVER_NONCE, CLIENT_NONCE + SERVER_NONCE + "x", SERVER_NONCE):
+        engine = server()
+        engine.step(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO")
+        engine.supply(VERIFIER)
+        step = engine.step(b"c=biws,r=" + nonce.encode() + b",p=" + b"A" * 43 + b"=")
+        assert isinstance(step, Failure)
+        reasons.add(step.reason)
+    assert reasons == {"wrong user or password", "the nonce differs"}

@@ -410,3 +410,38 @@ def test_each_wait_names_its_step() -> None:
         ("reply to MAIL", 300.0), ("reply to RCPT 1", 300.0), ("reply to RCPT 2", 300.0), ("reply to DATA", 120.0),
         ("reply to the end of the message", 600.0),
     ]  # fmt: skip
+
+
+def test_421_to_a_lone_dot_or_to_rset_closes() -> None:
+    """Wherever a server announces that it closes, it is not used again; what RCPT decided stands."""
+    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n354 d\r\n"), (b".\r\n", b"421 bye\r\n"))
+    found = driver.run(client.submit(ENVELOPE, [TEXT]))
+    assert [reply.code for reply in found.replies] == [550, 550]
+    assert not client.usable
+    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n503 d\r\n"), (b"RSET\r\n", b"421 bye\r\n"))
+    driver.run(client.submit(ENVELOPE, [TEXT]))
+    assert driver.run(client.submit(SINGLE, [TEXT])).replies[0].code == 421
+    assert not client.usable
+
+
+def test_a_server_that_does_not_reset_is_left() -> None:
+    """RFC 5321 §4.1.1.5: it must, so nobody knows which transaction would take the message."""
+    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n503 d\r\n"), (b"RSET\r\n", b"500 what\r\n250 m\r\n"))
+    driver.run(client.submit(ENVELOPE, [TEXT]))
+    with pytest.raises(UnexpectedReply):
+        driver.run(client.submit(SINGLE, [TEXT]))
+    assert client.decided == (None,)
+
+
+def test_a_driver_that_answers_receive_with_nothing_is_a_bug_that_shows() -> None:
+    """None is no end of stream."""
+    client = PlainClient(ORIGIN, hostname="c.example")
+    dialogue = client.greeting()
+    next(dialogue)
+    with pytest.raises(ConnectionLost):
+        dialogue.send(b"")
+    client = PlainClient(ORIGIN, hostname="c.example")
+    dialogue = client.greeting()
+    next(dialogue)
+    with pytest.raises(LocalProtocolError):
+        dialogue.send(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from tests.unit.wire.smtp.serving import Talk, codes, opened, secure
@@ -16,7 +17,7 @@ from gatepost.wire.smtp.states import State
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 
-def ready(**settings: object) -> tuple[Talk, SecureServer]:
+def ready(**settings: Any) -> tuple[Talk, SecureServer]:
     """A conversation that has said hello inside TLS and may log in."""
     talk = secure(auth_mechanisms=MECHANISMS, **settings)
     talk.say(b"EHLO a\r\n")
@@ -63,16 +64,14 @@ def test_empty_initial_response_is_an_equals_sign() -> None:
     assert talk.last() == AuthRequested("PLAIN", b"")
 
 
-@pytest.mark.parametrize(
-    ("line", "code"), [(b"*", 501), (b"!!!", 501), (b"YQ", 501), (b"=", 501), (b"YWxpY2U=\x00", 501), (b"a\nb", 500)]
-)
-def test_exchange_is_abandoned_by_a_bad_line(line: bytes, code: int) -> None:
+@pytest.mark.parametrize("line", [b"*", b"!!!", b"YQ", b"=", b"YWxpY2U=\x00", b"YWxpY2U= ", b"a\nb"])
+def test_exchange_is_abandoned_by_a_bad_line(line: bytes) -> None:
     """``*`` cancels, what is no base64 does too; commands are commands again, and the line was no command."""
     talk, engine = ready()
     talk.say(b"AUTH LOGIN\r\n")
     engine.challenge(b"Username:")
     talk.run()
-    assert codes(talk.say(line + b"\r\nNOOP\r\n")) == [code, 250]
+    assert codes(talk.say(line + b"\r\nNOOP\r\n")) == [500 if b"\n" in line else 501, 250]
     assert AuthCancelled() in talk.events
 
 
@@ -166,13 +165,15 @@ def test_client_gone_in_the_exchange_cancels_it() -> None:
 def test_engine_refuses_answers_that_do_not_fit() -> None:
     """A login is accepted by name, and only when one is waiting."""
     talk, engine = ready()
-    for wrong in (lambda: engine.challenge(b""), lambda: engine.authenticated("a")):
-        with pytest.raises(LocalProtocolError):
-            wrong()
+    with pytest.raises(LocalProtocolError):
+        engine.challenge(b"")
+    with pytest.raises(LocalProtocolError):
+        engine.authenticated("a")
     talk.say(b"AUTH PLAIN AGE=\r\n")
-    for wrong in (lambda: engine.authenticated(""), lambda: engine.answer(reply.AUTHENTICATED)):
-        with pytest.raises(LocalProtocolError):
-            wrong()
+    with pytest.raises(LocalProtocolError):
+        engine.authenticated("")
+    with pytest.raises(LocalProtocolError):
+        engine.answer(reply.AUTHENTICATED)
     assert engine.identity is None
 
 
