@@ -1,34 +1,90 @@
-# Two commands do everything on a fresh machine: `make run` and `make test`.
-PYTHON ?= python3
+# On a fresh machine with Python 3.11 or newer, git and make, two commands do everything:
+#
+#   make run     set up, and start the server on this machine alone (data in ./data)
+#   make test    set up, and run the tests
+#
+# and `make check` is what CI runs. `make help` lists the rest. Another Python: make PYTHON=/path/to/python3.12 test
+
+# The first of these that is new enough, works (a shim may be there without its Python) and can make environments.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+READY  := $(VENV)/.ready-to-run
+DEVEL  := $(VENV)/.ready-to-develop
+# Package registries may be slow: wait longer, and try again, before giving up.
+PIP    := $(BIN)/python -u -m pip install --disable-pip-version-check --no-input --progress-bar off --timeout 60 --retries 8
+# Say which packages are fetched, one a line, and fail when pip did.
+SHOW   := { bad=0; while read -r word name rest; do \
+	case "$$word" in Collecting) echo "  $$name";; pip-failed) bad=1;; esac; done; \
+	test $$bad = 0 || { echo "that did not work; when the network was the reason, run make again" >&2; exit 1; }; }
 
-.PHONY: run test check lint types unit setup man fuzz clean
+.PHONY: help run setup test unit check lint types rules man docs wheel fuzz clean
 
-setup: $(STAMP)
+help:
+	@echo "make run      set up and start the server on this machine alone; data in ./data"
+	@echo "make test     set up and run the tests; PYTEST_ARGS='-k upgrade' for some of them"
+	@echo "make check    what CI runs: ruff, mypy --strict, import rules, tests"
+	@echo "make unit     the unit tests only"
+	@echo "make docs     write the documents that are made by programs"
+	@echo "make man      write the man pages into docs/man"
+	@echo "make wheel    build the wheel into dist, and look whether it is whole"
+	@echo "make fuzz     throw noise at every parser for a while"
+	@echo "make clean    remove what was set up; ./data stays"
 
-$(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("gatepost needs Python 3.11 or newer; try: make PYTHON=python3.11 " + "$(MAKECMDGOALS)" if sys.version_info < (3, 11) else 0)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing gatepost and its tools into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@
+run: $(READY)
+	@echo "starting gatepost; its commands are in $(BIN), its data in ./data; Ctrl-C stops it"
+	@$(BIN)/gatepost --data ./data serve
 
-run: $(STAMP)
-	@$(BIN)/gatepost serve --data ./data
+setup: $(DEVEL)
 
-test: $(STAMP)
+test: $(DEVEL)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(STAMP)
+unit: $(DEVEL)
+	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+check: lint types rules test
+
+lint: $(DEVEL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+types: $(DEVEL)
 	$(BIN)/mypy
 
-check: lint types test
+rules: $(DEVEL)
+	$(BIN)/python -m pytest -q tests/test_import_rules.py tests/test_spec.py
+
+man: $(READY)
+	$(BIN)/python docs/generate_man.py docs/man
+
+docs: $(READY)
+	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python docs/diagrams.py
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python packaging/check_wheel.py dist
+
+fuzz: $(DEVEL)
+	$(BIN)/python fuzz/run.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist docs/man
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer with venv was found; on Debian: apt-get install python3-venv; elsewhere: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "making a virtual environment in $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "it could not be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(READY): pyproject.toml | $(BIN)/python
+	@echo "fetching what gatepost needs; the first time takes about a minute ..."
+	@{ $(PIP) --editable '.[speed]' || echo pip-failed; } | $(SHOW)
+	@touch $@
+
+$(DEVEL): pyproject.toml | $(BIN)/python
+	@echo "fetching what gatepost and its tests need; the first time takes about a minute ..."
+	@{ $(PIP) --editable '.[dev]' || echo pip-failed; } | $(SHOW)
+	@touch $@ $(READY)

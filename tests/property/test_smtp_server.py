@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from hypothesis import given, settings
@@ -39,8 +40,9 @@ LINES = st.sampled_from(
     [
         b"EHLO a", b"HELO a", b"LHLO a", b"MAIL FROM:<a@b>", b"MAIL FROM:<> SIZE=5 BODY=8BITMIME", b"RCPT TO:<c@d>",
         b"RCPT TO:<postmaster> NOTIFY=NEVER", b"DATA", b"RSET", b"NOOP", b"VRFY x", b"EXPN x", b"HELP", b"QUIT",
-        b"STARTTLS", b"STARTTLS x", b"AUTH PLAIN AGE=", b"AUTH LOGIN", b"YQ==", b"*", b"BDAT 0", b"BDAT 4", b"BDAT 3 LAST",
-        b"BDAT 0 LAST", b"BDAT x", b".", b"..", b"text", b"", b"GET / HTTP/1.1", b"x" * 700, b"\xff", b"\x00",
+        b"STARTTLS", b"STARTTLS x", b"AUTH PLAIN AGE=", b"AUTH LOGIN", b"YQ==", b"*", b"BDAT 0", b"BDAT 4",
+        b"BDAT 3 LAST", b"BDAT 0 LAST", b"BDAT x", b".", b"..", b"text", b"", b"GET / HTTP/1.1", b"x" * 700,
+        b"\xff", b"\x00",
     ]
 )  # fmt: skip
 ENDS = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b""])
@@ -145,7 +147,7 @@ class Watch:
 def test_engine_stays_within_its_rules_whatever_comes(
     profile: ServerProfile, inside: bool, wire: bytes, votes: list[bool]
 ) -> None:
-    """No exception escapes, every reply is well-formed, every state change is an edge of the table, memory is bounded."""
+    """Nothing escapes, every reply is well-formed, every change of state is an edge, memory is bounded."""
     watch = Watch(build(profile, inside=inside), votes)
     table = (profile.secure_rules if inside else profile.plain_rules).table
     reachable = {state: set(row.values()) | {state} for state, row in table.edges.items()}
@@ -177,13 +179,13 @@ def test_engine_says_the_same_for_every_cut(
         watch = Watch(build(profile, inside=inside), votes)
         for piece in pieces:
             watch.receive(piece)
-        others = [event for event in watch.events if not isinstance(event, Content)]
+        others: list[Event] = [event for event in watch.events if not isinstance(event, Content)]
         content = b"".join(event.data for event in watch.events if isinstance(event, Content))
         refused = any(isinstance(event, ContentEnds) and event.refusal for event in others)
         return others, watch.said, b"" if refused else content
 
     edges = [0, *sorted(min(position, len(wire)) for position in at), len(wire)]
-    assert run([wire[a:b] for a, b in zip(edges, edges[1:], strict=False)]) == run([wire])  # noqa: RUF007
+    assert run([wire[a:b] for a, b in itertools.pairwise(edges)]) == run([wire])
 
 
 @settings(max_examples=300, deadline=None)

@@ -32,7 +32,7 @@ def write_combined(path: Path, key: PrivateKey, chain: Sequence[x509.Certificate
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with open(file, "wb") as out:
+            with os.fdopen(file, "wb") as out:
                 out.write(combined_pem(key, chain))
                 out.flush()
                 os.fsync(out.fileno())

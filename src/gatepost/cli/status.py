@@ -46,7 +46,8 @@ def _queue(answer: dict[str, Any], now: float) -> str:
     queue = answer.get("queue")
     if not isinstance(queue, dict):
         return ""
-    parts = [f"{queue.get('messages', 0)} messages"]
+    messages = queue.get("messages", 0)
+    parts = [f"{messages} {'message' if messages == 1 else 'messages'}"]
     parts += [f"{queue[state]} {state}" for state in ("queued", "leased", "deferred", "held") if queue.get(state)]
     if queue.get("oldest"):
         parts.append(f"the oldest {age(now - queue['oldest'])} old")

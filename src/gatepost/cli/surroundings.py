@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gatepost.config.endpoints import parse_bind
-from gatepost.errors import CertificateError
+from gatepost.config.endpoints import format_endpoint, parse_bind
+from gatepost.errors import CertificateError, GatepostError
 
 if TYPE_CHECKING:
     from gatepost.config.schema import Config
@@ -78,12 +78,26 @@ def _data(config: Config) -> Iterator[str]:
                 yield f'user: there is no account "{config.user}"; make it with `useradd --system {config.user}`'
 
 
+def _served(config: Config) -> set[str]:
+    """The addresses that the running server of this configuration has bound, when there is one."""
+    from gatepost.cli.running import ask
+
+    try:
+        listeners = ask(config, "status").get("listeners")
+    except GatepostError:
+        return set()
+    return {str(text) for each in listeners or () for text in each.get("addresses") or ()}
+
+
 def _ports(config: Config) -> Iterator[str]:
+    served = _served(config)
     binds = [(f'listener "{each.name}"', text) for each in config.listener for text in each.bind]
     if config.metrics.bind:
         binds.append(("metrics.bind", config.metrics.bind))
     for owner, text in binds:
         host, port = parse_bind(text)
+        if format_endpoint(host, port) in served:
+            continue
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_STREAM) as sock:

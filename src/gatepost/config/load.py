@@ -174,7 +174,8 @@ def _nearest(name: str, table: Key) -> str:
     tables = [(), *((name,) for name in Config.model_fields if known_names((name,)) != known_names(()))]
     for other in tables:
         if found := difflib.get_close_matches(plain, known_names(other), n=1, cutoff=0.85):
-            return f"; did you mean {written((*other, found[0]))}?"
+            place = "" if other else " at the top of the file, before any table"
+            return f"; did you mean {written((*other, found[0]))}{place}?"
     return f"; known here: {', '.join(names)}"
 
 

@@ -239,7 +239,7 @@ class Courier:
             async for target in self._targets():
                 if not pending or self._stopping:
                     break
-                if target.hop in done:
+                if target.hop in done or pool.was_bad(target):  # bad: it was tried a moment ago
                     continue
                 try:
                     session = await pool.open(target)

@@ -13,6 +13,7 @@ from gatepost.queue.item import Lease, QueuedMessage
 from gatepost.queue.outcome import Outcome, Result, judge
 from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.envelope import Envelope, EnvelopeRecipient
+from gatepost.wire.smtp.envelope import Stage as WireStage
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.upgrade import TLSEvidence
 
@@ -134,9 +135,18 @@ class Session:
             return self._broken(error, len(recipients), sent=watched.ended)
         self.usable = self._client.usable
         return [
-            (self._judge(reply), Again.LATER if stage == "local" else Again.ELSEWHERE)
+            (self._judge(reply), self._again(reply, stage))
             for reply, stage in zip(submission.replies, submission.stages, strict=True)
         ]
+
+    def _again(self, reply: Reply, stage: WireStage) -> Again:
+        """Where a recipient that this reply defers may be tried again.
+
+        A 421 to a later message's MAIL ends a session that had served long enough; it says nothing about the message.
+        """
+        if stage == "local":
+            return Again.LATER
+        return Again.AFRESH if reply.code == 421 and stage == "MAIL" and self.messages > 1 else Again.ELSEWHERE
 
     def _broken(self, error: Exception, count: int, *, sent: bool) -> list[Verdict]:
         """The connection broke. Who was decided before stays decided; all others wait.

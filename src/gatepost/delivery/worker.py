@@ -192,6 +192,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._shared.doorbell.fileno(), self._rung)
         renewing = loop.create_task(self._renew())
+        self._shared.ready()
         try:
             self._return_leases()
             await self._lease_loop()

@@ -233,4 +233,4 @@ class _Switch:
         if listener is not None:
             listener.upgrade_failed(error)
         self._transport.write(self._handshake.outgoing())  # an alert, when there is one; never text
-        self._transport.close(linger=True)
+        self._transport.close(linger=isinstance(self._handshake, ServerHandshake))

@@ -145,6 +145,8 @@ class Wire:
         if effect.step != self._step:
             self._step = effect.step
             self._deadline = self._loop.time() + effect.seconds
+        elif self._loop.time() >= self._deadline:
+            self._expire()
         if not self._inbox and not self._ended:
             self._waiter = self._loop.create_future()
             timer = self._loop.call_at(self._deadline, self._expire)
@@ -153,6 +155,8 @@ class Wire:
             finally:
                 timer.cancel()
                 self._waiter = None
+        if isinstance(self._error, DeadlineExceeded):
+            raise self._error
         if self._inbox:
             data, self._inbox = self._inbox, b""
             self._transport.resume()
@@ -162,11 +166,10 @@ class Wire:
         return b""
 
     def _expire(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._error = DeadlineExceeded(f"no {self._step} in time")
-            self._ended = True
-            self._transport.abort()
-            self._wake()
+        self._error = DeadlineExceeded(f"no {self._step} in time")
+        self._ended = True
+        self._transport.abort()
+        self._wake()
 
     async def _upgrade(self, effect: Upgrade) -> TLSEvidence:
         ready: UpgradeReady = effect.ready

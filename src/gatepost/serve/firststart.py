@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -85,15 +86,14 @@ def _make_certificate(config: Config) -> bool:
     path = config.data / SELF_SIGNED
     if config.tls.certificate is not None or path.exists():
         return False
-    from gatepost.certs.selfsigned import make_self_signed
+    from gatepost.certs.selfsigned import write_self_signed
 
-    names = tuple(dict.fromkeys((config.hostname, "localhost")))
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        make_self_signed(path, names)
+        write_self_signed(path, config.hostname, at=time.time())
     except OSError as error:
         raise ConfigError(f"cannot make {path}: {error.strerror}") from error
-    logs.event("certificate.made", "notice", path=path, names=names, self_signed=True)
+    logs.event("certificate.made", "notice", path=path, name=config.hostname, self_signed=True)
     return True
 
 

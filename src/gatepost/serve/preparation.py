@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from gatepost.config.schema import Config
-from gatepost.errors import ConfigError
+from gatepost.errors import CertificateError, ConfigError
 from gatepost.observe.shared import Shared
 from gatepost.serve.privileges import Account, choose_account
 
@@ -60,7 +60,12 @@ def prepare(config: Config) -> Prepared:
     account = account_of(config)
     settings = config.tls
     path = settings.certificate or config.data / SELF_SIGNED
-    credential = load_credential(path, settings.key)
+    try:
+        credential = load_credential(path, settings.key)
+    except CertificateError as error:
+        if settings.certificate is None:
+            raise CertificateError(error.message, hint=f"remove {path}, and the next start makes a new one") from error
+        raise
     profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
     contexts = server_contexts([credential], profile)
     speaking = [each.name for each in config.listener if each.tls == "implicit" or each.starttls != "deny"]

@@ -56,6 +56,7 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
     server = Server(loop, listeners, config, shared)
     loop.add_signal_handler(signal.SIGTERM, server.drain)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+    shared.ready()
     try:
         loop.run_forever()
     finally:

@@ -168,6 +168,7 @@ class TestAuthority:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
         broken_hash: BrokenHash | None = None,
+        key_usage: x509.KeyUsage | None = None,
         extra: Iterable[tuple[x509.ExtensionType, bool]] = (),
         with_intermediates: bool = True,
     ) -> Issued:
@@ -177,6 +178,7 @@ class TestAuthority:
             address spelled as a host name is ``x509.DNSName("192.0.2.1")``.
         :param usages: extended key usages; None leaves the extension out.
         :param broken_hash: sign with SHA-1 or MD5; this authority's key must be RSA then.
+        :param key_usage: in place of digitalSignature.
         :param extra: further extensions, each with whether it is critical.
         :param with_intermediates: False forgets them.
         """
@@ -184,7 +186,7 @@ class TestAuthority:
         builder = self._builder(_common_name(common_name), key, not_before, not_after)
         builder = builder.issuer_name(self.certificate.subject)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_key_usage(authority=False), critical=True)
+        builder = builder.add_extension(key_usage or _key_usage(authority=False), critical=True)
         builder = builder.add_extension(_authority_identifier(self.key), critical=False)
         if names:
             builder = builder.add_extension(

@@ -84,6 +84,10 @@ class MailServer:
         if self._loop is not None and self._server is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._server.drain)
 
+    def port(self, listener: str) -> int:
+        """The port of a listener."""
+        return self.ports[listener]
+
     def messages(self) -> list[tuple[QueuedMessage, bytes, list[str]]]:
         """What was accepted: each message with its content and its recipients; takes them from the queue."""
         store = SQLiteQueue(self.data)

@@ -19,6 +19,7 @@ Plaintext that stands before a ``close_notify`` or an error is handed out first:
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from OpenSSL import SSL
@@ -202,11 +203,9 @@ class TLSStream:
         self._closing = True
         if self.closed is not None and not self.closed.clean:
             return  # the connection is broken: OpenSSL has nothing more to say on it
-        try:
+        with contextlib.suppress(SSL.Error):
             self._connection.shutdown()
-        except SSL.Error:
-            return
-        self._queued += _OVERHEAD
+            self._queued += _OVERHEAD
 
     def _take(self) -> bytes:
         """Take what OpenSSL has queued."""

@@ -43,7 +43,7 @@ class LineFramer:
         self._normalise: Final = normalise
         self.limit = limit
         self.offender = b""
-        """The beginning of the line whose fault was reported last, for the log: at most 128 octets."""
+        """The line whose fault was reported last, up to its offence, for the log: at most 128 octets."""
 
     def __len__(self) -> int:
         return len(self._buffer) - self._start
@@ -135,7 +135,7 @@ class LineFramer:
             self._scanned = max(start, stop - 1)
             return None
         offset, fault = min(faults, key=lambda found: found[0])
-        self.offender = buffer[start : min(stop, start + 128)]
+        self.offender = buffer[start : min(offset + 1, start + 128)]
         self._start = self._scanned = offset if fault is LineFault.TOO_LONG else offset + 1
         self._skipping = True
         return fault

@@ -94,6 +94,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
                 'exempt = "10.0.0.1/8"',
                 "lifetime = 5",
                 'handshake_timeout = "soon"',
+                "worker = 3",
             ]
         ),
     )
@@ -110,6 +111,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         ':12: limits.exempt: "10.0.0.1/8" has bits behind its prefix; did you mean 10.0.0.0/8?',
         ":13: limits.lifetime: unknown key; did you mean delivery.lifetime?",
         ':14: limits.handshake_timeout: "soon" is not a duration; write seconds, or text such as "30m" or "5d"',
+        ":15: limits.worker: unknown key; did you mean workers at the top of the file, before any table?",
     ]
 
 

@@ -43,6 +43,7 @@ class Behaviour:
     password: str = ""
     implicit: bool = False
     messages_each: int = 1000  # after so many it answers 421 to MAIL
+    hang_up_after_final: bool = False
 
 
 @dataclass
@@ -142,6 +143,7 @@ class _Conversation:
         self.tls = False
         self.buffer = b""
         self.count = 0
+        self.open = False
         self.sender = ""
         self.recipients: list[str] = []
 
@@ -219,9 +221,13 @@ class _Conversation:
             self.say(b"421 4.7.0 enough\r\n")
             raise _Gone
         self.sender, self.recipients = line.split("<")[1].split(">")[0], []
+        self.open = self.server.behaviour.mail.startswith(b"2")
         self.say(self.server.behaviour.mail)
 
     def do_rcpt(self, line: str) -> None:
+        if not self.open:
+            self.say(b"503 5.5.1 MAIL first\r\n")
+            return
         address = line.split("<")[1].split(">")[0]
         reply = self.server.behaviour.recipients.get(address, b"250 2.1.5 ok\r\n")
         if reply.startswith(b"2"):
@@ -247,6 +253,8 @@ class _Conversation:
                 Delivered(self.sender, self.recipients, content + b"\r\n", self.tls, self.number)
             )
         self.say(reply)
+        if self.server.behaviour.hang_up_after_final:
+            raise _Gone
 
     def do_rset(self, line: str) -> None:
         self.say(b"250 2.0.0 ok\r\n")

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from gatepost.accounts.verifiers import Verifiers
 from gatepost.config.schema import Config
-from gatepost.errors import ConfigError
+from gatepost.errors import CertificateError, ConfigError
 from gatepost.observe.shared import BoundListener
 from gatepost.serve.bindings import Bindings
 from gatepost.serve.firststart import first_start, make_directories, welcome
+from gatepost.serve.preparation import SELF_SIGNED, prepare
 from gatepost.serve.privileges import Account
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.wire.sasl.secret import Secret
@@ -25,11 +24,8 @@ HERE = Account("me")
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """A configuration for an empty directory, with certificates that are made by a stand-in."""
-    stand_in = ModuleType("gatepost.certs.selfsigned")
-    stand_in.make_self_signed = lambda path, names: path.write_text(" ".join(names))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gatepost.certs.selfsigned", stand_in)
+def config(tmp_path: Path) -> Config:
+    """A configuration for an empty directory."""
     listeners = [{"name": "mx", "protocol": "smtp", "bind": ["127.0.0.1:0"]}]
     listeners += [{"name": "submission", "protocol": "submission", "bind": ["127.0.0.1:0"]}]
     fields = {"hostname": "mx.test", "domains": ["example.test"], "data": str(tmp_path / "data"), "listener": listeners}
@@ -114,3 +110,24 @@ def _port(listeners: tuple[BoundListener, ...], name: str) -> int:
     (found,) = [each for each in listeners if each.name == name]
     port: int = found.sockets[0].getsockname()[1]
     return port
+
+
+def test_certificate_is_made_for_the_host_name_and_loads(config: Config) -> None:
+    """The contexts of the first start come from it, and its key is private."""
+    make_directories(config, HERE)
+    first_start(config, HERE)
+    prepared = prepare(config)
+    assert prepared.contexts.keys() == {"mx", "submission"}
+    (fact,) = prepared.facts["certificates"]
+    assert fact["names"] == ["mx.test"]
+    assert stat.S_IMODE((config.data / SELF_SIGNED).stat().st_mode) == 0o600
+
+
+def test_damaged_self_signed_certificate_says_how_to_get_another(config: Config) -> None:
+    """The start stops with the reason; the hint names the file."""
+    make_directories(config, HERE)
+    first_start(config, HERE)
+    (config.data / SELF_SIGNED).write_text("nothing")
+    with pytest.raises(CertificateError) as caught:
+        prepare(config)
+    assert f"remove {config.data / SELF_SIGNED}" in caught.value.hint

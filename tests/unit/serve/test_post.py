@@ -60,7 +60,7 @@ def test_child_lets_go_of_the_handlers_of_its_parent() -> None:
     """SIGTERM ends a new process even where the supervisor handles it."""
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        pid = fork(lambda: (signal.pause(), 0)[1])
+        pid = fork(signal.pause)
         os.kill(pid, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
     finally:

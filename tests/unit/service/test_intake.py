@@ -40,7 +40,7 @@ async def answers(intake: Intake, names: Sequence[str]) -> list[Exception | None
     futures = [loop.create_future() for _ in names]
     for name, future in zip(names, futures, strict=True):
         intake.submit(message(name), future.set_result)
-    return await asyncio.gather(*futures)
+    return list(await asyncio.gather(*futures))
 
 
 def test_intake_puts_messages_of_one_turn_into_one_commit() -> None:
@@ -113,7 +113,8 @@ def test_intake_leaves_the_loop_when_the_disk_is_slow() -> None:
 
 def test_intake_commits_what_waits_when_it_closes() -> None:
     """A drain ends with every message that was finished stored and answered."""
-    store, told = Store(), []
+    store = Store()
+    told: list[Exception | None] = []
 
     async def main() -> None:
         intake = Intake(asyncio.get_running_loop(), store.enqueue, committed=lambda: None)

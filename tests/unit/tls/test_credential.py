@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -19,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gatepost.errors import CertificateError
 from gatepost.testing.ca import DAY, TestAuthority, key_for
-from gatepost.tls import credential
 from gatepost.tls.credential import end_point_binding, key_weakness, load_credential, make_credential
 
 NAME = "mx.example.test"
@@ -41,7 +41,7 @@ def test_combined_file_is_loaded_key_first_or_last(tmp_path: Path, key_first: bo
 @pytest.mark.parametrize("kind", ["p256", "p384", "ed25519", "rsa2048"])
 def test_separate_key_and_older_formats_are_loaded(tmp_path: Path, kind: str) -> None:
     """PKCS#1 and SEC 1 keys, in a file of their own."""
-    issued = AUTHORITY.issue(NAME, key=key_for("an old key", kind))  # type: ignore[arg-type]
+    issued = AUTHORITY.issue(NAME, key=key_for("an old key", kind))
     (tmp_path / "cert.pem").write_bytes(issued.chain_pem)
     form = PrivateFormat.PKCS8 if kind == "ed25519" else PrivateFormat.TraditionalOpenSSL
     (tmp_path / "key.pem").write_bytes(issued.key.private_bytes(Encoding.PEM, form, NoEncryption()))
@@ -177,18 +177,18 @@ def test_end_point_binding_follows_the_signature() -> None:
     """SHA-1 and MD5 become SHA-256; a signature without a hash has no binding (RFC 5929 §4.1)."""
     rsa_authority = TestAuthority("an RSA authority", key=key_for("rsa authority", "rsa2048"))
     for broken in ("sha1", "md5"):
-        issued = rsa_authority.issue(NAME, broken_hash=broken)  # type: ignore[arg-type]
+        issued = rsa_authority.issue(NAME, broken_hash=broken)
         assert end_point_binding(issued.certificate) == sha256(issued.der[0]).digest()
     modern = TestAuthority("an Ed25519 authority", key=key_for("modern authority", "ed25519"))
     assert end_point_binding(modern.issue(NAME).certificate) is None
 
 
-def test_end_point_binding_of_an_unknown_signature_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_point_binding_of_an_unknown_signature_is_none() -> None:
     """An algorithm that nobody knows has no binding."""
 
     class Odd:
         @property
         def signature_hash_algorithm(self) -> None:
-            raise credential.UnsupportedAlgorithm("odd")
+            raise UnsupportedAlgorithm("odd")
 
     assert end_point_binding(Odd()) is None  # type: ignore[arg-type]

@@ -279,7 +279,7 @@ def test_failed_handshake_is_freed_at_once() -> None:
         server.receive(peer.outgoing())
         server.advance()
         server.receive(b"\x15\x03\x03\x00\x02\x02\x28")
-        connection = weakref.ref(server._connection)  # type: ignore[arg-type]
+        connection = weakref.ref(server._connection)
         with pytest.raises(HandshakeError):
             server.advance()
         assert connection() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
 
 from gatepost.errors import LocalProtocolError
 from gatepost.testing.ca import TestAuthority
@@ -72,4 +73,14 @@ def test_certificate_without_names_matches_nothing() -> None:
     """The common name is not read, and prints nothing."""
     certificate = TestAuthority().issue(common_name="mx.example.test").certificate
     assert not certificate_matches(certificate, "mx.example.test")
+    assert printable_names(certificate) == ()
+
+
+@pytest.mark.parametrize("octets", ["3003a3013000", "30038201ff"])
+def test_names_that_cannot_be_read_are_an_error_and_print_nothing(octets: str) -> None:
+    """A kind of name that nobody reads (x400Address), or octets that are none."""
+    extension = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex(octets))
+    certificate = TestAuthority().issue(extra=[(extension, False)]).certificate
+    with pytest.raises(ValueError, match=r"."):
+        certificate_matches(certificate, "mx.example.test")
     assert printable_names(certificate) == ()

@@ -100,6 +100,26 @@ def test_plaintext_before_a_close_is_handed_out_first() -> None:
     assert carry(server, client) == b"221 bye\r\n"
 
 
+def test_octets_behind_the_close_are_nobody_s() -> None:
+    """What stands behind the close_notify is dropped unread."""
+    server, client = pair()
+    client.send(b"QUIT\r\n")
+    client.close()
+    assert server.receive(client.outgoing() + b"\x17\x03\x03\x00\x05hello" * 3) == b"QUIT\r\n"
+    assert server.closed is not None
+    assert server.closed.clean
+
+
+def test_nothing_in_the_middle_of_a_record_is_nothing() -> None:
+    """An empty read changes nothing."""
+    server, client = pair()
+    client.send(b"NOOP\r\n")
+    octets = client.outgoing()
+    assert server.receive(octets[:9]) == b""
+    assert server.receive(b"") == b""
+    assert server.receive(octets[9:]) == b"NOOP\r\n"
+
+
 def test_close_alone_raises_at_once() -> None:
     """Nothing to hand out, so the end is raised."""
     server, client = pair()

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gatepost.errors import LocalProtocolError, VerificationError
-from gatepost.testing.ca import DAY, Issued, TestAuthority, key_for, self_signed
+from gatepost.testing.ca import DAY, BrokenHash, Issued, TestAuthority, key_for, self_signed
 from gatepost.tls.trust import TrustStore
 from gatepost.tls.verify import CHAIN_LIMIT, claimed_names, verify_peer
 
@@ -183,6 +183,21 @@ def test_weak_curve_and_key_usage_are_refused() -> None:
 
     weak = ec.generate_private_key(ec.SECP224R1())
     assert judge(AUTHORITY.issue(NAME, key=weak)) in ("weak-key", "malformed")
+
+
+@pytest.mark.parametrize("broken", ["sha1", "md5"])
+def test_broken_signature_algorithms_are_refused(broken: BrokenHash) -> None:
+    """MD5 and SHA-1 below the anchor; the anchor's own signature is nobody's business."""
+    authority = TestAuthority("an RSA authority", key=key_for("rsa authority", "rsa2048"))
+    trust = TrustStore([authority.certificate])
+    assert judge(authority.issue(NAME), trust=trust) == "verified"
+    assert judge(authority.issue(NAME, broken_hash=broken), trust=trust) == "weak-signature"
+
+
+def test_key_usage_that_is_not_for_tls_is_refused() -> None:
+    """A leaf that may only encipher data."""
+    usage = x509.KeyUsage(False, False, False, True, False, False, False, False, False)
+    assert judge(AUTHORITY.issue(NAME, key_usage=usage)) == "wrong-purpose"
 
 
 def test_long_valid_leaf_is_judged_at_its_edges() -> None:

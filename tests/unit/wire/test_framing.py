@@ -65,12 +65,13 @@ def test_framer_does_not_hold_an_endless_line() -> None:
 
 
 def test_framer_keeps_the_beginning_of_a_bad_line_for_the_log() -> None:
-    """The offender is there, and it is short."""
+    """Up to the offence, and it is short."""
     framer = LineFramer(1000)
-    framer.receive(b"BDAT 5\nabc" + b"x" * 500 + b"\r\n")
+    framer.receive(b"BDAT 5\nabc\r\n" + b"x" * 2000)
     assert framer.next_line() is LineFault.BARE_LF
-    assert framer.offender.startswith(b"BDAT 5\nabc")
-    assert len(framer.offender) == 128
+    assert framer.offender == b"BDAT 5\n"
+    assert framer.next_line() is LineFault.TOO_LONG
+    assert framer.offender == b"x" * 128
 
 
 def test_framer_takes_a_bare_lf_as_a_line_end_when_told_to() -> None:

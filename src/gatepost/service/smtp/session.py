@@ -304,6 +304,7 @@ class Session:
     def _committed(self, transaction: Transaction, size: int, error: Exception | None) -> None:
         """The commit returned: only now may a positive answer be given."""
         if error is not None:
+            transaction.withdraw()
             self._log_store_error(error)
             self._answer_content(transaction, refusals.CANNOT_STORE)
             return

@@ -61,6 +61,7 @@ class Transaction:
 
     __slots__ = (
         "_additions",
+        "_finished",
         "_gate",
         "_writer",
         "authors",
@@ -83,6 +84,7 @@ class Transaction:
         self._additions: Additions | None = None
         self._gate: HeaderGate | None = None
         self._writer: BodyWriter | None = None
+        self._finished: BodyWriter | None = None
 
     @property
     def reverse_path(self) -> str:
@@ -110,8 +112,14 @@ class Transaction:
         self._write(data)
 
     def discard(self) -> None:
-        """The message will not be: forget its content."""
+        """The message will not be: forget its content. Once ``finish`` was called, ``withdraw`` does that."""
         writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.discard()
+
+    def withdraw(self) -> None:
+        """The commit failed: what ``finish`` made durable is dropped, unless a row names it after all."""
+        writer, self._finished = self._finished, None
         if writer is not None:
             writer.discard()
 
@@ -133,10 +141,10 @@ class Transaction:
 
         :raises StoreError: when it cannot be stored; nothing of it is left.
         """
-        writer, self._writer = self._writer, None
-        if writer is None:
+        self._finished, self._writer = self._writer, None
+        if self._finished is None:
             raise StoreError("this message has no content")
-        return writer.finish()
+        return self._finished.finish()
 
     def message(self, body: BodyRef, *, received_at: float, origin: str, hold: bool) -> NewMessage:
         """The queue's item for this message."""

@@ -32,6 +32,7 @@ from gatepost.queue.item import INLINE_LIMIT, BodyRef, FileBody, InlineBody
 from gatepost.queue.states import Moment
 from gatepost.store.sqlite.database import sync_directory
 from gatepost.store.sqlite.faults import StoreFault, from_os, translating
+from gatepost.store.sqlite.ownership import give_to_owner_of
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PIECE: Final = 64 * 1024  # what is read at once
@@ -57,7 +58,10 @@ class BodyFiles:
         self.witness: Final = witness
         self._awaiting: dict[str, int] = {}  # finished, locked, not yet named by a row
         with translating(f"{folder}: opening"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for new in (folder.parent, folder):
+                if not new.is_dir():
+                    new.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    give_to_owner_of(new.parent, new)
 
     def writer(self, message_id: str) -> BodyFileWriter:
         """A writer for one body.

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from gatepost.store.sqlite.faults import StoreFault, from_sqlite, translating
+from gatepost.store.sqlite.ownership import give_to_owner_of
 from gatepost.store.sqlite.statements import migrations, statements
 from gatepost.store.sqlite.turn import WriteTurn
 
@@ -68,6 +69,7 @@ class Database:
             try:
                 for pragma in (
                     f"page_size={page_size:d}",  # holds for a new file only
+                    "auto_vacuum=NONE",
                     "journal_mode=WAL",
                     "synchronous=FULL",
                     "foreign_keys=OFF",
@@ -232,6 +234,7 @@ def _opening(path: Path) -> Iterator[None]:
         # SQLite gives the log and the shared memory the mode of the file.
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            give_to_owner_of(path.parent, path)
         yield
         os.fsync(folder)
     finally:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from gatepost.store.sqlite.faults import StoreFault, from_os
+from gatepost.store.sqlite.ownership import give_to_owner_of
 
 _FIRST_NAP: Final = 0.0001
 _LONGEST_NAP: Final = 0.001
@@ -93,6 +94,8 @@ class WriteTurn:
 def _open(path: Path, name: str) -> int:
     lock = path.with_name(f"{path.name}-{name}")
     try:
-        return os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        give_to_owner_of(path.parent, descriptor)
+        return descriptor
     except OSError as error:
         raise from_os(error, f"{lock}: opening") from error

@@ -124,7 +124,7 @@ class _Client:
             verb = "HELO"
             reply = yield from self._ask(command(f"HELO {self._hostname}"), self._timeouts.hello, "reply to HELO")
         if reply.code >= 400:
-            self._leave(before if before is not Phase.NEW else Phase.REFUSED, reply)
+            self._leave(before if before is Phase.GREETED else Phase.REFUSED, reply)
             raise Refused(verb, reply)
         if reply.code != 250:
             raise UnexpectedReply(f"the reply to {verb} is not 250", reply)

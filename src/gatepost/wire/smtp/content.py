@@ -33,6 +33,7 @@ _STRICT_TAILS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 _NORMAL_TAILS: Final = (*_STRICT_TAILS, b"\n")
 _ORDINARY: Final = bytes(octet for octet in range(256) if octet not in b"\r\n\0")
 _LONE_CR: Final = re.compile(rb"\r[^\n]")
+_NOTE: Final = re.compile(rb"\r(?:\n\.|[^\n])")
 _OFFENCE: Final = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n")
 
 
@@ -53,12 +54,14 @@ class _Judge:
         self.refusal: Reply | None = None
         """Why the message is refused, once that is known. No content is given from then on."""
 
-    def _judge(self, piece: bytes) -> bytes:
-        """The piece, or nothing when it, or what came before it, breaks a rule. The first offence is named."""
-        # Two passes in C decide for a whole piece: it holds no NUL and as many CRs as LFs, in turn; and behind each CR
-        # stands an LF (a CR at the end of a piece was held back). Then every LF has its CR.
+    def _judge(self, piece: bytes, *, paired: bool = False) -> bytes:
+        """The piece, or nothing when it, or what came before it, breaks a rule. The first offence is named.
+
+        Two passes in C decide for a whole piece: it holds no NUL and as many CRs as LFs, in turn; and behind each CR
+        stands an LF (``paired`` says that this is known). Then every LF has its CR.
+        """
         kept = piece.translate(None, _ORDINARY)
-        well_formed = kept == b"\r\n" * (len(kept) >> 1) and _LONE_CR.search(piece) is None
+        well_formed = kept == b"\r\n" * (len(kept) >> 1) and (paired or _LONE_CR.search(piece) is None)
         total = self.octets + len(piece)
         if well_formed and total <= self._limit:
             self.octets = total
@@ -101,10 +104,11 @@ class DotReader(_Judge):
             self._fresh = False
             start += head[0] == 46  # the first line is dot-stuffed
         window = min(len(buffer), start + PIECE)
-        dot = buffer.find(b"\r\n.", start, window)
-        # One search is enough for a message without stuffed dots: the first CRLF . is then its end.
-        at_end = dot < 0 or buffer.startswith(_END, dot)
-        end = dot if at_end else buffer.find(_END, dot, window)
+        # The first thing of note: usually the end itself, and then no stuffed dot and no lone CR stands before it.
+        note = _NOTE.search(buffer, start, window)
+        at = -1 if note is None else note.start()
+        plain = note is None or buffer.startswith(_END, at)
+        end = at if plain else buffer.find(_END, at, window)
         if end >= 0:
             self.ended = True
             stop, position = end + 2, end + 5
@@ -115,7 +119,9 @@ class DotReader(_Judge):
         piece = buffer[start:stop]
         if self._normalise:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").replace(b"\r\n.", b"\r\n")
-        elif 0 <= dot != end:
+        elif plain:
+            return self._judge(piece, paired=True), position
+        else:
             piece = piece.replace(b"\r\n.", b"\r\n")
         return self._judge(piece), position
 

@@ -47,6 +47,14 @@ Handler: TypeAlias = Callable[[Any, str], Event | None]
 # A browser sent to a mail port speaks first, and in these words (cross-protocol attacks: https://alpaca-attack.com).
 _WEB_WORDS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI"})
 _SHOWN: Final = 128  # octets of an offending line that a Fault carries
+# The class of a positive reply to each event; the upgrade and the login have methods of their own.
+_POSITIVE: Final = {
+    Trigger.MAIL: 2,
+    Trigger.RCPT: 2,
+    Trigger.DATA: 3,
+    Trigger.BDAT: 3,
+    Trigger.CONTENT_ENDS: 2,
+}
 _LINE_FAULTS: Final = {
     LineFault.TOO_LONG: reply.LINE_TOO_LONG,
     LineFault.BARE_CR: reply.BARE_LINE_END,
@@ -92,6 +100,7 @@ class ServerEngine:
         "_row",
         "_rules",
         "_secretive",
+        "_words",
         "extended",
         "hello_name",
         "origin",
@@ -113,6 +122,7 @@ class ServerEngine:
         self.smtputf8 = False
         """Whether the transaction uses SMTPUTF8."""
         self._rules: Final = rules
+        self._words: Final = profile.words.words
         self._row = rules.table.edges[self.state]
         self._capabilities: Final = capabilities
         self._framer: Final = LineFramer(line_limit, normalise=profile.normalise)
@@ -234,21 +244,19 @@ class ServerEngine:
         if answer.code == 421:
             self.shutdown(answer)
             return
-        if answer.positive:
+        kind = answer.code // 100
+        if kind < 4:
+            if kind != _POSITIVE.get(pending):
+                raise LocalProtocolError(f"{answer.code} does not answer {pending.value} here")
             if pending is Trigger.MAIL or pending is Trigger.RCPT:
-                _expect(answer, 2)
                 self._pending = None
                 self._outgoing.append(answer.octets)
                 self._recipients += pending is Trigger.RCPT
                 self._advance(pending)
                 return
-            if pending is Trigger.DATA or pending is Trigger.BDAT:
-                _expect(answer, 3)
+            if pending is not Trigger.CONTENT_ENDS:
                 self._begin_content(pending, answer)
                 return
-            if pending is not Trigger.CONTENT_ENDS:
-                raise LocalProtocolError(f"{pending.value} is not answered with a positive reply here")
-            _expect(answer, 2)
         self._pending = None
         if pending is Trigger.CONTENT_ENDS:
             self._finish(self._for_each(answer, last=True))
@@ -331,7 +339,7 @@ class ServerEngine:
         if not text.isprintable():
             return self._unreadable(reply.BAD_LINE, "control characters", line)
         word, _, argument = text.partition(" ")
-        verb = self.profile.words.words.get(word.upper())
+        verb = self._words.get(word.upper())
         if verb is None:
             return self._unknown(word.upper(), line)
         if verb is Trigger.AUTH:
@@ -457,19 +465,18 @@ class ServerEngine:
         if chunk.last and (piece := reader.finish()):
             self._events.append(Content(piece))
         if chunk.last or reader.refusal is not None:
-            return self._complete(reader.refusal, last=chunk.last)
+            self._events.append(self._complete(reader.refusal, last=chunk.last))
+            return None
         self._outgoing.append(b"250 2.0.0 %d octets received\r\n" % chunk.size)
         return None
 
-    def _complete(self, refusal: Reply | None, *, last: bool) -> Event | None:
+    def _complete(self, refusal: Reply | None, *, last: bool) -> Event:
         """The end of the content was read: ask, or say what broke a rule."""
         if refusal is None:
             self._pending = Trigger.CONTENT_ENDS
-            self._events.append(_CONTENT_ENDS)
-        else:
-            self._events.append(ContentEnds(refusal))
-            self._finish(self._for_each(refusal, last=last))
-        return None
+            return _CONTENT_ENDS
+        self._finish(self._for_each(refusal, last=last))
+        return ContentEnds(refusal)
 
     def _finish(self, octets: bytes) -> None:
         """The message is answered: the transaction is over, however it went."""
@@ -477,8 +484,3 @@ class ServerEngine:
         self._messages += 1
         self._clear()
         self._advance(Trigger.CONTENT_ENDS)
-
-
-def _expect(answer: Reply, first: int) -> None:
-    if answer.code // 100 != first:
-        raise LocalProtocolError(f"{answer.code} does not answer this: {first}xx does, or a refusal")

@@ -7,7 +7,6 @@ Values that travel as xtext (RFC 3461 §4) are decoded here, and checked again a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final, Literal
 
 from gatepost.errors import ProtocolError
@@ -18,8 +17,6 @@ from gatepost.wire.smtp.reply import Reply
 _SIZE_DIGITS: Final = 20  # RFC 1870 §3
 _ENVID_LIMIT: Final = 100  # RFC 3461 §4.4
 _ORCPT_LIMIT: Final = 500  # RFC 3461 §4.2
-# RFC 5321 §4.1.2: esmtp-param = esmtp-keyword ["=" esmtp-value], the value with the UTF-8 of RFC 6531 §3.3
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U0010ffff]+))?")
 # RFC 3461 §4: xtext = *( xchar / hexchar )
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
 _HEXCHAR: Final = re.compile(r"\+([0-9A-F]{2})")
@@ -102,16 +99,17 @@ def rcpt_parameters(text: str) -> RcptParameters:
     return RcptParameters(notify, orcpt)
 
 
-def _split(text: str) -> Iterator[tuple[str, str]]:
-    """Keyword in upper case and value, each keyword once."""
-    seen: set[str] = set()
+def _split(text: str) -> list[tuple[str, str]]:
+    """Keyword in upper case and value of each parameter (RFC 5321 §4.1.2: esmtp-param), each keyword once."""
+    parameters: list[tuple[str, str]] = []
     for word in text.split():
-        match = _PARAMETER.fullmatch(word)
-        keyword = match[1].upper() if match is not None else ""
-        if match is None or keyword in seen:
+        keyword, equals, value = word.partition("=")
+        if not keyword or "=" in value or (equals and not value):
             raise CommandSyntaxError(reply.SYNTAX)
-        seen.add(keyword)
-        yield keyword, match[2] or ""
+        parameters.append((keyword.upper(), value))
+    if len(parameters) > 1 and len({keyword for keyword, _ in parameters}) < len(parameters):
+        raise CommandSyntaxError(reply.SYNTAX)
+    return parameters
 
 
 def _size(value: str) -> int:

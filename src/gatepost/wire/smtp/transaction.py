@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, final
 
+from gatepost.errors import DeadlineExceeded, RemoteProtocolError
 from gatepost.wire.dialogue import Dialogue, Send
 from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.envelope import Envelope, Stage, Submission, without_u_labels
@@ -228,13 +229,19 @@ class Transaction:
         return (yield from self._final_replies())
 
     def _lone_dot(self) -> Dialogue[None]:
-        """RFC 2920 §3.1: DATA was taken although no recipient was; end it with no content at all."""
+        """RFC 2920 §3.1: DATA was taken although no recipient was; end it with no content at all.
+
+        Everybody is decided by now, so a server that does not answer costs the connection and nothing else.
+        """
         if self._lmtp:  # RFC 2033 §4.2: as many replies as recipients, so none will come; nobody can tell
             raise UnexpectedReply("the server takes content for nobody")
-        yield Send(END_OF_DATA)
-        reply = yield from self._exchange.reply(self._timeouts.final, "reply to the end of the message")
-        if reply.code == 421:
-            raise _Closing(reply, "DATA")
+        try:
+            yield Send(END_OF_DATA)
+            reply = yield from self._exchange.reply(self._timeouts.reset, "reply to the end of the message")
+        except (RemoteProtocolError, DeadlineExceeded, OSError):
+            self.closing = True
+            return
+        self.closing = reply.code == 421
         self.reset = False
 
     # What is heard. Replies mostly come several at a time, so the reader is asked first, and a generator is made only

@@ -293,3 +293,37 @@ def test_witness_is_told_of_each_moment_in_order(tmp_path: Path) -> None:
     assert seen[:4] == list(Moment)[:4]
     assert set(seen) == set(Moment)
     queue.close()
+
+
+def test_backup_to_another_file_system_copies_the_bodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files cannot be linked they are copied, readable by their owner only, and synced."""
+    queue = SQLiteQueue(tmp_path / "data")
+    writer = queue.body_writer("m1")
+    writer.write(BIG)
+    body = writer.finish()
+    assert isinstance(body, FileBody)
+    enqueue(queue, body)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert queue.backup(tmp_path / "backup").bodies == 1
+    copy = tmp_path / "backup" / "queue" / "bodies" / "m1"
+    assert copy.read_bytes() == BIG
+    assert (copy.stat().st_mode & 0o777, copy.stat().st_nlink) == (0o600, 1)
+    queue.close()
+
+
+def test_lease_brings_a_bounded_amount_of_bodies_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for; the rest stays due."""
+    monkeypatch.setattr("gatepost.store.sqlite.queue.BODY_BUDGET", 10_000)
+    queue = SQLiteQueue(tmp_path)
+    queue.enqueue(
+        [
+            NewMessage(f"s{n}", 0, "", InlineBody(b"x" * 4096), 4096, (NewRecipient("b@c", "c", "remote"),))
+            for n in range(5)
+        ]
+    )
+    assert [len(queue.lease("w", 100, 60)) for _ in range(4)] == [2, 2, 1, 0]
+    queue.close()

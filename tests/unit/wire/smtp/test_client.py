@@ -255,3 +255,16 @@ def test_the_plain_client_has_no_login_and_the_secure_one_no_upgrade() -> None:
     """Not a check, but code that is not there."""
     assert not hasattr(PlainClient, "authenticate")
     assert not hasattr(SecureClient, "start_tls")
+
+
+def test_a_second_hello_replaces_the_list_and_its_refusal_leaves_only_quit() -> None:
+    """RFC 2920 §3.1: what counts is the list of the last EHLO; where there is none, nothing can be sent."""
+    client, driver = ready((EHLO, b"250-mx\r\n250 DSN\r\n"), (EHLO, b"503 enough\r\n"), (b"QUIT\r\n", b"221 bye\r\n"))
+    driver.run(client.hello())
+    assert client.capabilities.dsn and not client.capabilities.pipelining
+    with pytest.raises(Refused):
+        driver.run(client.hello())
+    assert not client.usable
+    with pytest.raises(LocalProtocolError):
+        client.capabilities  # noqa: B018
+    assert driver.run(client.quit()) is not None

@@ -445,3 +445,11 @@ def test_a_driver_that_answers_receive_with_nothing_is_a_bug_that_shows() -> Non
     next(dialogue)
     with pytest.raises(LocalProtocolError):
         dialogue.send(None)
+
+
+@pytest.mark.parametrize("said", [b"", CLOSE, b"nonsense\r\n"])
+def test_silence_after_a_lone_dot_costs_the_connection_only(said: bytes) -> None:
+    """Every recipient was decided before it; the server is not spoken to again."""
+    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n354 d\r\n"), (b".\r\n", said))
+    assert [reply.code for reply in driver.run(client.submit(ENVELOPE, [TEXT])).replies] == [550, 550]
+    assert not client.usable

@@ -1,0 +1,104 @@
+"""Write docs/states.md from the state tables; with ``--check``, say whether it is current (exit 1 when not)."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from gatepost.queue import states as queue
+from gatepost.wire.machine import Table, mermaid
+from gatepost.wire.smtp import client_states as client
+from gatepost.wire.smtp import states as server
+
+TARGET = Path(__file__).parent / "states.md"
+
+HEAD = """\
+# States
+
+<!-- Written by docs/diagrams.py from the tables in src/gatepost: change those, then run it again. -->
+
+What is legal when, and where it leads. The engines run on these tables, nothing else changes a state, and
+`tests/unit/wire/smtp/test_states.py` tries every command in every state. An edge of an SMTP server is followed when its
+command is answered positively; a command without an edge is refused, with the reply that the rulebook beside the table
+names.
+
+A state without an outgoing edge is an end. `UPGRADED` and `SPENT` are such ends: from there no engine comes back. What
+goes on inside TLS is another engine, with a table of its own, made from `Origin` and `TLSEvidence`
+([architecture](architecture.md#the-upgrade)).
+"""
+
+TABLES: tuple[tuple[str, str, Table[Any, Any]], ...] = (
+    (
+        "SMTP server in the clear, STARTTLS offered",
+        """\
+`PLAIN` in `gatepost/wire/smtp/states.py`. There is no `AUTH` edge: that no login is taken in the clear is not a
+setting, it is code that is not there.""",
+        server.PLAIN,
+    ),
+    (
+        "SMTP server in the clear, STARTTLS required",
+        "`PLAIN_REQUIRED`: what RFC 3207 §4 leaves before TLS. Everything else is answered `530 5.7.0`.",
+        server.PLAIN_REQUIRED,
+    ),
+    (
+        "SMTP server in the clear, STARTTLS denied",
+        "`PLAIN_DENIED`: the keyword is not listed, the command is answered `502 5.5.1`.",
+        server.PLAIN_DENIED,
+    ),
+    (
+        "SMTP server inside TLS",
+        """\
+`SECURE`. It begins in `START`, as after the greeting (RFC 3207 §4.2), and has no `STARTTLS` edge. `GREET` is used where
+TLS came first (RFC 8314).""",
+        server.SECURE,
+    ),
+    (
+        "SMTP client in the clear",
+        """\
+`PLAIN_TABLE` in `gatepost/wire/smtp/client_states.py`. A dialogue stands in `BUSY` while it runs; one that was broken
+off stays there, and nothing can be begun with its engine.""",
+        client.PLAIN_TABLE,
+    ),
+    ("SMTP client inside TLS", "`SECURE_TABLE`.", client.SECURE_TABLE),
+    (
+        "One recipient of a queued message",
+        "`RECIPIENT` in `gatepost/queue/states.py`; [the queue](queue.md) explains its two commit points.",
+        queue.RECIPIENT,
+    ),
+)
+
+
+def text() -> str:
+    """The whole document."""
+    parts = [HEAD]
+    for title, words, table in TABLES:
+        parts += [f"## {title}\n", f"{words}\n", f"```mermaid\n{mermaid(table)}```\n", _states(table)]
+    return "\n".join(part for part in parts if part)
+
+
+def _states(table: Table[Any, Any]) -> str:
+    """What the states mean, where the table's own words say more than their names."""
+    rows = [f"| `{state.name}` | {state.value} |" for state in table.edges if _speaks(state)]
+    return "\n".join(("| state | meaning |", "|---|---|", *rows, "")) if rows else ""
+
+
+def _speaks(state: Enum) -> bool:
+    return str(state.value).replace(" ", "_").upper() != state.name
+
+
+def main() -> int:
+    """Write, or compare."""
+    current = text()
+    if "--check" not in sys.argv[1:]:
+        TARGET.write_text(current)
+        return 0
+    if TARGET.is_file() and TARGET.read_text() == current:
+        return 0
+    print(f"{TARGET} is not what the tables say: run python docs/diagrams.py", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
