@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.wire.framing import LineFault, LineFramer
+from gatepost.wire.smtp import content as content_module
 from gatepost.wire.smtp import reply
 from gatepost.wire.smtp.content import ChunkReader, DotReader
 from gatepost.wire.smtp.reply import Reply
@@ -129,6 +131,17 @@ def test_content_is_the_same_for_every_cut(
     wire = data + b"\r\n.\r\n" + behind
     expected = content_by_definition(wire, normalise=normalise, limit=limit)
     assert content(cut(wire, at), normalise=normalise, limit=limit) == expected
+
+
+@given(OCTETS, CUTS, st.booleans(), st.integers(5, 9))
+def test_content_is_the_same_for_every_bound_on_its_pieces(
+    data: bytes, at: list[int], normalise: bool, bound: int
+) -> None:
+    """A piece may end anywhere for another reason than a cut; the content is still the definition."""
+    wire = data + b"\r\n.\r\n"
+    expected = content_by_definition(wire, normalise=normalise)
+    with mock.patch.object(content_module, "PIECE", bound):
+        assert content(cut(wire, at), normalise=normalise) == expected
 
 
 @given(OCTETS, CUTS, st.booleans())

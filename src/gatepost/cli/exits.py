@@ -58,7 +58,7 @@ def exit_code(error: GatepostError | OSError) -> int:
     if isinstance(error, CommandError):
         return error.exit_code
     if isinstance(error, GatepostError):
-        return next((code for kind, code in _CODES if isinstance(error, kind)), SOFTWARE)
+        return next((code for kind, code in _CODES if isinstance(error, kind)), UNAVAILABLE)
     if isinstance(error, PermissionError):
         return NO_PERMISSION
     if type(error).__name__ == "gaierror":

@@ -12,31 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias, final
 
 from gatepost.delivery.attempt import Target
-from gatepost.delivery.ledger import Ledger
-from gatepost.delivery.pool import Pool
-from gatepost.delivery.route import (
-    Hop,
-    NoRoute,
-    Route,
-    address_literal,
-    by_mx,
-    looping,
-    loops_back,
-    no_address,
-    to_literal,
-    to_smarthost,
-)
+from gatepost.delivery.office import Office, targets
+from gatepost.delivery.route import Hop
 from gatepost.delivery.session import Again, Session
 from gatepost.delivery.trouble import Trouble
 from gatepost.errors import StoreError
-from gatepost.net.resolve import AddressAnswer, Lookup, Resolver
 from gatepost.observe.logs import event
-from gatepost.queue.item import BodyRef, InlineBody, Lease, QueuedMessage
+from gatepost.queue.item import InlineBody, Lease, QueuedMessage
 from gatepost.queue.outcome import Outcome, Result, deferred
 
 _LANE_STEP: Final = 8  # jobs in the line for each further lane
@@ -57,31 +43,6 @@ class Job:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Office:
-    """What all couriers of a process share.
-
-    :param hostname: our name.
-    :param port: the port of mail exchangers.
-    :param smarthost: host and port that take everything, or None.
-    :param own: addresses and ports that we listen on ourselves.
-    :param lanes: sessions for one destination at a time.
-    :param open_body: how the content of a message is read.
-    """
-
-    hostname: str
-    port: int
-    smarthost: tuple[str, int] | None
-    own: frozenset[tuple[str, int]]
-    lanes: int
-    resolver: Resolver
-    pool: Pool
-    ledger: Ledger
-    open_body: Callable[[BodyRef], Iterable[bytes]]
-    random: Callable[[], float]
-
-
-@final
 class Courier:
     """The deliveries to one destination.
 
@@ -89,7 +50,7 @@ class Courier:
     :param hungry: called when the line gets short, so that more is leased in time.
     """
 
-    __slots__ = ("_hungry", "_lanes", "_office", "_stopping", "_tasks", "destination", "jobs", "waiting")
+    __slots__ = ("_hungry", "_lanes", "_office", "_opening", "_stopping", "_tasks", "destination", "jobs", "waiting")
 
     def __init__(self, destination: str, office: Office, hungry: Callable[[], None]) -> None:
         self.destination = destination
@@ -100,6 +61,7 @@ class Courier:
         self._stopping = False
         self._lanes = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[None]] = set()  # those without a session, and so without a job
 
     @property
     def idle(self) -> bool:
@@ -118,8 +80,10 @@ class Courier:
             task.add_done_callback(self._tasks.discard)
 
     def stop(self) -> list[Lease]:
-        """Begin nothing more; the leases of what was not begun."""
+        """Begin nothing more; the leases of what was not begun. Who only waits for a server stops waiting."""
         self._stopping = True
+        for task in tuple(self._opening):
+            task.cancel()
         leases = [lease for job in self.jobs for lease in job.leases]
         self.jobs.clear()
         self.waiting = 0
@@ -138,7 +102,7 @@ class Courier:
         try:
             while self.jobs and not self._stopping:
                 if session is None:
-                    session, target = await self._session()
+                    session, target = await self._opened()
                     continue  # the line may be empty by now
                 job = self._next()
                 await self._guard(job, session, target)
@@ -155,6 +119,16 @@ class Courier:
             self._lanes -= 1
             if session is not None:
                 pool.give(session)
+
+    async def _opened(self) -> tuple[Session, Target]:
+        """``_session``, which a drain may break off."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._opening.add(task)
+        try:
+            return await self._session()
+        finally:
+            self._opening.discard(task)
 
     def _next(self) -> Job:
         job = self.jobs.popleft()
@@ -236,7 +210,7 @@ class Courier:
         pool = self._office.pool
         done = {tried}
         try:
-            async for target in self._targets():
+            async for target in targets(self.destination, self._office):
                 if not pending or self._stopping:
                     break
                 if target.hop in done or pool.was_bad(target):  # bad: it was tried a moment ago
@@ -266,7 +240,7 @@ class Courier:
         pool = self._office.pool
         last: Trouble | None = None
         later: list[Target] = []
-        async for target in self._targets():
+        async for target in targets(self.destination, self._office):
             if (session := pool.take(target)) is not None:
                 return session, target
             if pool.was_bad(target):
@@ -284,49 +258,3 @@ class Courier:
             except Trouble as trouble:
                 last = trouble
         raise last or Trouble(deferred("no server was found", enhanced="4.4.4"))
-
-    async def _targets(self) -> AsyncIterator[Target]:
-        """The addresses of the destination's servers, in the order in which they are tried, looked up as needed.
-
-        :raises Trouble: when there are none.
-        """
-        office = self._office
-        route = await self._route()
-        if isinstance(route, NoRoute):
-            raise _no_way(route)
-        failure: NoRoute | None = None
-        found = False
-        for hop in route.hops:
-            answer = await self._addresses(route, hop)
-            if not answer.addresses:
-                reason = no_address(hop, route.kind, answer)
-                failure = failure if failure is not None and failure.temporary else reason
-                continue
-            if route.kind != "smarthost" and any(loops_back(a, hop.port, office.own) for a in answer.addresses):
-                if not found:
-                    raise _no_way(looping(hop, answer.addresses[0]))
-                return  # RFC 5321 §5.1: ourselves, and all that is behind us, are left out
-            for address in answer.addresses:
-                found = True
-                yield Target(hop, address, route.kind)
-        if not found:
-            raise _no_way(failure or NoRoute(True, "4.4.4", f"no server for {self.destination}"))
-
-    async def _route(self) -> Route | NoRoute:
-        office = self._office
-        if office.smarthost is not None:
-            return to_smarthost(*office.smarthost)
-        if self.destination.startswith("["):
-            return to_literal(self.destination, office.port)
-        answer = await office.resolver.mx(self.destination)
-        return by_mx(self.destination, answer, hostname=office.hostname, port=office.port, random=office.random)
-
-    async def _addresses(self, route: Route, hop: Hop) -> AddressAnswer:
-        if address_literal(f"[{hop.host}]") is not None and route.kind in ("literal", "smarthost"):
-            return AddressAnswer(Lookup.FOUND, (hop.host,))
-        return await self._office.resolver.addresses(hop.host, local_names=route.kind == "smarthost")
-
-
-def _no_way(reason: NoRoute) -> Trouble:
-    result = Result.DEFERRED if reason.temporary else Result.FAILED
-    return Trouble(Outcome(result, 0, reason.enhanced, reason.reason))

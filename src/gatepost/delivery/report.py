@@ -10,6 +10,8 @@ a forged sender, and the log line names everything that an operator needs.
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias, cast, final
@@ -20,6 +22,7 @@ from gatepost.errors import GatepostError
 from gatepost.observe.logs import event
 from gatepost.queue.item import LOCAL, BodyRef, InlineBody, Lease, NewMessage, NewRecipient, QueuedMessage
 from gatepost.queue.outcome import Outcome
+from gatepost.store.interface import QueueStore
 from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
 
 _HEADER_PEEK: Final = 65536  # octets read of a big message, to return its header
@@ -143,3 +146,15 @@ def _fate(lease: Lease, outcome: Outcome, action: Action) -> Fate:
         lease.address, action, status, outcome.text or "no reason was given", outcome.reply if outcome.code else "",
         outcome.remote, outcome.tls, lease.orcpt, lease.original or "",
     )  # fmt: skip
+
+
+def new_id() -> str:
+    """An id for a notification: the time first, so that the queue's index stays in order."""
+    return f"{time.time_ns() // 1000:x}-{secrets.token_hex(6)}"
+
+
+def keep(store: QueueStore, name: str, content: bytes) -> BodyRef:
+    """Put a notification's content into the store."""
+    writer = store.body_writer(name)
+    writer.write(content)
+    return writer.finish()

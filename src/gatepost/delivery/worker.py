@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-import secrets
 import signal
 import time
 from collections.abc import Coroutine, Sequence
@@ -22,33 +21,31 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
 from gatepost.accounts.directory import Directory
-from gatepost.config.endpoints import parse_bind, parse_endpoint
+from gatepost.config.endpoints import parse_endpoint
 from gatepost.config.schema import Config
-from gatepost.delivery.attempt import Approach, open_session
-from gatepost.delivery.courier import Courier, Job, Office
+from gatepost.delivery.attempt import open_session
+from gatepost.delivery.courier import Courier, Job
 from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.local import MailboxDelivery
+from gatepost.delivery.office import Office
 from gatepost.delivery.ownership import Ownership
 from gatepost.delivery.pool import Pool
-from gatepost.delivery.report import Find, Reporter
+from gatepost.delivery.report import Find, Reporter, keep, new_id
+from gatepost.delivery.setting import approach_of, own_addresses
 from gatepost.delivery.tally import Tally
-from gatepost.errors import CertificateError, ConfigError, StoreError
+from gatepost.errors import StoreError
 from gatepost.net.loop import new_loop
 from gatepost.net.resolve import DNSResolver, Resolver
 from gatepost.observe import logs
 from gatepost.observe.logs import event
 from gatepost.observe.shared import Shared
-from gatepost.queue.item import LOCAL, BodyRef, Lease
+from gatepost.queue.item import LOCAL, Lease
 from gatepost.queue.outcome import deferred
 from gatepost.queue.schedule import Schedule
 from gatepost.store.interface import QueueStore
 from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
 from gatepost.store.sqlite.accounts import SQLiteAccountStore
 from gatepost.store.sqlite.queue import SQLiteQueue
-from gatepost.tls.contexts import CIPHERS, ClientContext, TLSProfile, client_context
-from gatepost.tls.trust import TrustStore
-from gatepost.wire.sasl.outcome import Credentials
-from gatepost.wire.sasl.secret import Secret
 
 LEASE_SECONDS: Final = 300.0
 BATCH: Final = 400  # leases of one transaction
@@ -84,49 +81,6 @@ def run(config: Config, shared: Shared) -> None:
         accounts.close()
         logs.flush()
         loop.close()
-
-
-def approach_of(config: Config) -> Approach:
-    """How servers are approached, from the configuration.
-
-    :raises ConfigError: when the password file cannot be read.
-    :raises CertificateError: when the authorities cannot be read and the level needs them.
-    """
-    delivery = config.delivery
-    credentials = None
-    if delivery.smarthost is not None and delivery.smarthost_user and delivery.smarthost_password_file:
-        path = delivery.smarthost_password_file
-        try:
-            password = path.read_text("utf-8").splitlines()[0]
-        except (OSError, UnicodeDecodeError, IndexError) as error:
-            raise ConfigError(f"{path}: the smarthost's password cannot be read", hint="put it on one line") from error
-        credentials = Credentials(delivery.smarthost_user, Secret(password))
-    implicit = delivery.smarthost is not None and delivery.smarthost_tls == "implicit"
-    level = delivery.tls_level
-    if (implicit or credentials is not None) and level == "may":
-        level = "encrypt"  # implicit TLS cannot be left out, and a password never travels in the clear
-    return Approach(
-        config.hostname, level, None if level == "none" else _context(config), implicit, credentials,
-        delivery.connect_timeout, config.limits.handshake_timeout,
-    )  # fmt: skip
-
-
-def _context(config: Config) -> ClientContext:
-    tls = config.tls
-    profile = TLSProfile(tls.minimum, tls.maximum, tls.ciphers or CIPHERS, tls.suites)
-    try:
-        return client_context(config.delivery.ca_file or tls.ca_file, profile)
-    except CertificateError:
-        if config.delivery.tls_level == "verify" or config.delivery.ca_file or tls.ca_file:
-            raise
-        return client_context(None, profile, trust=TrustStore(()))  # nobody is trusted, and nobody has to be
-
-
-def own_addresses(config: Config) -> frozenset[tuple[str, int]]:
-    """What we listen on ourselves, to know a loop when we see one."""
-    found = {parse_bind(bind) for listener in config.listener for bind in listener.bind}
-    named = {(host, port) for host, port in found if host == "localhost"}
-    return frozenset((found - named) | {(loop, port) for _, port in named for loop in ("127.0.0.1", "::1")})
 
 
 @final
@@ -364,15 +318,3 @@ class Worker:
         while self._ledger.stuck:
             await asyncio.sleep(_STORE_RETRY)
         await self._pool.close()
-
-
-def new_id() -> str:
-    """An id for a notification: the time first, so that the queue's index stays in order."""
-    return f"{time.time_ns() // 1000:x}-{secrets.token_hex(6)}"
-
-
-def keep(store: QueueStore, name: str, content: bytes) -> BodyRef:
-    """Put a notification's content into the store."""
-    writer = store.body_writer(name)
-    writer.write(content)
-    return writer.finish()

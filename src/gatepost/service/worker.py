@@ -72,7 +72,7 @@ class Server:
     :param listeners: with their bound sockets.
     """
 
-    __slots__ = ("_accounts", "_acceptors", "_connections", "_draining", "_loop", "_queue", "_services")
+    __slots__ = ("_acceptors", "_accounts", "_connections", "_draining", "_loop", "_queue", "_services")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, listeners: Sequence[BoundListener], config: Config, shared: Shared

@@ -94,7 +94,7 @@ def test_common_options_are_taken_before_and_behind_the_command(gatepost: Gatepo
         (RemoteProtocolError("x"), 76),
         (LocalProtocolError("x"), 70),
         (CommandError("x", 67), 67),
-        (GatepostError("x"), 70),
+        (GatepostError("x"), 69),
         (PermissionError(errno.EACCES, "no"), 77),
         (ConnectionRefusedError(errno.ECONNREFUSED, "no"), 69),
         (TimeoutError(), 69),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -386,6 +387,28 @@ def test_drain_gives_back_what_was_not_begun(house: House) -> None:
     counts = house.queue.counts()
     assert counts.leased == 0
     assert counts.messages == 30 - len(server.messages)
+
+
+def test_drain_does_not_wait_for_a_silent_server(house: House) -> None:
+    """Who has no job yet stops waiting for a greeting; the mail goes back into the queue."""
+    house.put("b@example.com")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+
+        async def go() -> None:
+            ownership = Ownership(house.data / "queue")
+            worker = Worker(house.config(port), new_shared(), house.queue, find, ownership, resolver=names(*ONE))
+            running = asyncio.get_running_loop().create_task(worker.run())
+            silent.setblocking(False)
+            accepted, _ = await asyncio.get_running_loop().sock_accept(silent)
+            async with asyncio.timeout(10):
+                worker.drain()
+                await running
+            accepted.close()
+            ownership.close()
+
+        asyncio.run(go())
+    assert house.queue.counts().queued == 1
 
 
 def test_leases_of_a_dead_worker_come_back_at_once(house: House) -> None:

@@ -75,7 +75,9 @@ class Connection:
         if port.implicit:
             assert port.contexts is not None
             self._begin_handshake()
-            channel.upgrade(ServerHandshake.implicit(port.contexts, self.origin, alpn=port.alpn), self)
+            channel.upgrade(
+                ServerHandshake.implicit(port.contexts, self.origin, alpn=port.alpn, bindings=port.submission), self
+            )
             return
         self.session = PlainSession(self, channel)
         channel.start(self.session)
@@ -95,7 +97,7 @@ class Connection:
         assert port.contexts is not None
         self.session = None
         self._begin_handshake()
-        handshake = ServerHandshake(port.contexts, ready, alpn=port.alpn, early=early)
+        handshake = ServerHandshake(port.contexts, ready, alpn=port.alpn, early=early, bindings=port.submission)
         channel.upgrade(handshake, self, go_ahead)
 
     def wait(self, seconds: float, phase: str) -> None:

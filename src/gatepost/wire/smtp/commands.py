@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from gatepost.wire.smtp import reply
+from gatepost.wire.smtp.content import ChunkReader
 from gatepost.wire.smtp.engine import Chunk, Handler, ServerEngine
 from gatepost.wire.smtp.events import ContentBegins, Event, Hello, Quit, Reset, Verify
 from gatepost.wire.smtp.grammar import parse_bdat, parse_hello, parse_mail, parse_rcpt
@@ -16,7 +18,7 @@ from gatepost.wire.smtp.states import State, Trigger
 _CONTENT_BEGINS: Final = ContentBegins()
 
 
-class CommandEngine(ServerEngine):
+class CommandEngine(ServerEngine, ABC):
     """A ``ServerEngine`` that knows the commands. A handler is called where the table has an edge for its command."""
 
     __slots__ = ()
@@ -96,9 +98,9 @@ class CommandEngine(ServerEngine):
         self._end(reply.BYE, "quit")
         return None
 
+    @abstractmethod
     def _login_due(self) -> Reply | None:
         """What MAIL is answered with when it must wait for a login (RFC 4954 §6)."""
-        raise NotImplementedError
 
     def _offers_auth(self) -> bool:
         """Whether AUTH was offered, and with it the parameter of MAIL (RFC 4954 §5)."""
@@ -119,7 +121,8 @@ class CommandEngine(ServerEngine):
         if self.state is State.RECIPIENTS:
             self._pending = Trigger.BDAT
             return _CONTENT_BEGINS
-        self._declare(size)
+        assert isinstance(self._content, ChunkReader)
+        self._content.declare(size)
         return None
 
     _handlers: ClassVar[Mapping[Trigger, Handler]] = {

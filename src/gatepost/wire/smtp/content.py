@@ -127,11 +127,9 @@ class DotReader(_Judge):
 
     def _held(self, buffer: bytes, start: int, stop: int) -> int:
         """How many octets at the end must wait for what follows them."""
-        if buffer.endswith(self._tails, start, stop):
-            for tail in self._tails:
-                if buffer.endswith(tail, start, stop):
-                    return len(tail)
-        return 0
+        if not buffer.endswith(self._tails, start, stop):
+            return 0
+        return next(len(tail) for tail in self._tails if buffer.endswith(tail, start, stop))
 
 
 @final

@@ -55,7 +55,7 @@ _POSITIVE: Final = {
     Trigger.BDAT: 3,
     Trigger.CONTENT_ENDS: 2,
 }
-_LINE_FAULTS: Final = {
+LINE_FAULTS: Final = {
     LineFault.TOO_LONG: reply.LINE_TOO_LONG,
     LineFault.BARE_CR: reply.BARE_LINE_END,
     LineFault.BARE_LF: reply.BARE_LINE_END,
@@ -329,9 +329,7 @@ class ServerEngine:
 
     def _read_line(self, line: bytes | LineFault) -> Event | None:
         if isinstance(line, LineFault):
-            return self._faulty_line(line)
-        if self.state is State.AUTHENTICATING:
-            return self._auth_response(line)
+            return self._unreadable(LINE_FAULTS[line], line.value, self._framer.offender)
         try:
             text = line.decode().rstrip(" \t")  # RFC 5321 §4.1.1: trailing white space is tolerated
         except UnicodeDecodeError:
@@ -349,11 +347,6 @@ class ServerEngine:
         if verb not in self._row:
             return self._misplaced(verb, argument, line)
         return self._handlers[verb](self, argument)
-
-    def _faulty_line(self, fault: LineFault) -> Event | None:
-        if self.state is State.AUTHENTICATING:
-            return self._abandon_auth(reply.AUTH_TOO_LONG if fault is LineFault.TOO_LONG else _LINE_FAULTS[fault])
-        return self._unreadable(_LINE_FAULTS[fault], fault.value, self._framer.offender)
 
     def _unreadable(self, refusal: Reply, reason: str, line: bytes) -> Event | None:
         """A line that is no command. Behind BDAT stand octets that are none either, and nobody knows how many."""
@@ -396,25 +389,16 @@ class ServerEngine:
 
     def _shown(self, line: bytes) -> bytes:
         """As much of a line as a ``Fault`` may carry: no credentials, and no long text."""
-        if line[:4].upper() == b"AUTH":
+        word = line.partition(b" ")[0].upper().decode("latin-1")
+        if word.startswith("AUTH"):
             return b"AUTH ***"
-        return b"***" if self._secretive else line[:_SHOWN]
+        return b"***" if self._secretive and word not in self._words else line[:_SHOWN]
 
     # -- what the engines differ in
 
     _handlers: ClassVar[Mapping[Trigger, Handler]] = {}
 
-    def _auth_response(self, line: bytes) -> Event | None:
-        raise LocalProtocolError("this engine knows no AUTH exchange")
-
-    def _abandon_auth(self, refusal: Reply) -> Event | None:
-        raise LocalProtocolError("this engine knows no AUTH exchange")
-
     # -- content
-
-    def _declare(self, size: int) -> None:
-        if isinstance(self._content, ChunkReader):
-            self._content.declare(size)
 
     def _unreadable_chunk(self, refusal: Reply, line: bytes) -> Event | None:
         """Nobody knows where this chunk ends, so nothing behind it can be read as a command."""
@@ -425,12 +409,12 @@ class ServerEngine:
     def _begin_content(self, trigger: Trigger, answer: Reply) -> None:
         self._pending = None
         limit, normalise = self.profile.max_size, self.profile.normalise
-        if trigger is Trigger.DATA:
+        if self._chunk is None:
             self._outgoing.append(answer.octets)
             self._content = DotReader(limit, normalise=normalise)
-        elif self._chunk is not None:
+        else:
             self._content = ChunkReader(limit, normalise=normalise)
-            self._declare(self._chunk.size)
+            self._content.declare(self._chunk.size)
         self._advance(trigger)
 
     def _read_content(self) -> Event | _Need | None:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import ClassVar, Final, final
 
 from gatepost.errors import LocalProtocolError
+from gatepost.wire.framing import LineFault
 from gatepost.wire.smtp import reply
 from gatepost.wire.smtp.commands import CommandEngine
-from gatepost.wire.smtp.engine import Handler
+from gatepost.wire.smtp.engine import LINE_FAULTS, Handler
 from gatepost.wire.smtp.events import (
     AuthCancelled,
     AuthRequested,
@@ -26,7 +27,7 @@ from gatepost.wire.smtp.grammar import decode_base64, parse_auth
 from gatepost.wire.smtp.parameters import CommandSyntaxError
 from gatepost.wire.smtp.profile import AUTH_LIMIT, ServerProfile
 from gatepost.wire.smtp.reply import Reply
-from gatepost.wire.smtp.states import Trigger
+from gatepost.wire.smtp.states import State, Trigger
 from gatepost.wire.upgrade import (
     EarlyHello,
     Origin,
@@ -154,16 +155,20 @@ class SecureServer(CommandEngine):
         self._pending = Trigger.AUTH
         return AuthRequested(mechanism, initial)
 
-    def _auth_response(self, line: bytes) -> Event | None:
-        """A line inside the exchange (RFC 4954 §4): a response in base64, or ``*``."""
-        if line != b"*":
-            try:
-                data = decode_base64(line)
-            except CommandSyntaxError as error:
-                return self._abandon_auth(error.reply)
-            self._pending = Trigger.AUTH
-            return AuthResponse(data)
-        return self._abandon_auth(reply.AUTH_CANCELLED)
+    def _read_line(self, line: bytes | LineFault) -> Event | None:
+        if self.state is not State.AUTHENTICATING:
+            return super()._read_line(line)
+        # Inside the exchange a line is a response in base64, or ``*`` (RFC 4954 §4).
+        if isinstance(line, LineFault):
+            return self._abandon_auth(reply.AUTH_TOO_LONG if line is LineFault.TOO_LONG else LINE_FAULTS[line])
+        if line == b"*":
+            return self._abandon_auth(reply.AUTH_CANCELLED)
+        try:
+            data = decode_base64(line)
+        except CommandSyntaxError as error:
+            return self._abandon_auth(error.reply)
+        self._pending = Trigger.AUTH
+        return AuthResponse(data)
 
     def _abandon_auth(self, refusal: Reply) -> Event | None:
         self._advance(Trigger.AUTH_ENDS)

@@ -68,6 +68,11 @@ def test_mail_refuses_what_it_cannot_read(argument: str, code: int, enhanced: st
     assert (caught.value.reply.code, caught.value.reply.enhanced) == (code, enhanced)
 
 
+def test_mail_takes_the_body_that_every_message_has() -> None:
+    """RFC 6152: 7BIT is a value too."""
+    assert mail("FROM:<a@b> BODY=7bit").params.body == "7BIT"
+
+
 def test_mail_refuses_parameters_of_extensions_that_are_not_offered() -> None:
     """SMTPUTF8 and AUTH are unknown where they were not listed."""
     for argument in ("FROM:<a@b> SMTPUTF8", "FROM:<a@b> AUTH=<>"):

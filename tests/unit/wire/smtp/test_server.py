@@ -346,8 +346,20 @@ def test_fault_carries_the_line_but_no_credentials() -> None:
     """For the log: the beginning of the line; nothing of AUTH, and nothing unknown after AUTH was tried."""
     talk = plain(max_errors=100)
     talk.say(b"BOGUS \x1b\r\n" + b"x" * 500 + b"\r\nAUTH PLAIN c2VjcmV0\r\nc2VjcmV0\r\nauth plain \x00c2VjcmV0\r\n")
+    talk.say(b"MAIL c2VjcmV0\r\nEHLO a\r\nMAIL FROM:x\r\nAUTH\tPLAIN c2VjcmV0\r\n")
     lines = [event.line for event in talk.events if isinstance(event, Fault)]
-    assert lines == [b"BOGUS \x1b", b"x" * 128, b"AUTH ***", b"***", b"AUTH ***"]
+    assert lines == [
+        b"BOGUS \x1b", b"x" * 128, b"AUTH ***", b"***", b"AUTH ***", b"MAIL c2VjcmV0", b"MAIL FROM:x", b"AUTH ***",
+    ]  # fmt: skip
+
+
+def test_shutdown_while_a_message_is_being_stored_does_not_abort_it() -> None:
+    """Its content is complete: whether it was kept is for the service to know."""
+    talk = opened(plain(lambda event: None if isinstance(event, ContentEnds) else accept(event)))
+    talk.say(b"DATA\r\nx\r\n.\r\n")
+    talk.engine.shutdown(Reply(421, "4.3.2", "Going down"))
+    assert codes(talk.run()) == [421]
+    assert not talk.of(ContentAborted)
 
 
 def test_profile_refuses_settings_that_cannot_be() -> None:

@@ -157,6 +157,9 @@ def test_chunk_whose_end_nobody_knows_ends_the_session(size: bytes) -> None:
     assert replies in ([501], [500])
     assert talk.last() == Ended("malformed BDAT")
     assert len(talk.of(Mail)) == 1
+    early = plain()
+    assert codes(early.say(b"BDAT " + size + b"\r\nEHLO a\r\n")) == replies
+    assert early.last() == Ended("malformed BDAT")
 
 
 @pytest.mark.parametrize("chunk", [b"a\nb\r\n", b"a\rb\r\n", b"a\0b\r\n"])
