@@ -50,6 +50,29 @@ def test_strangers_do_not_learn_who_has_a_mailbox(server: MailServer) -> None:
         assert client.say(b"EXPN staff").startswith(b"502")
 
 
+def test_guessing_of_recipients_ends_the_session(server: MailServer) -> None:
+    """Goal: try a dictionary of names against one connection. Who is refused far more than accepted is left."""
+    with Raw(server.ports["mx"]) as client:
+        client.say(b"EHLO attacker.example")
+        client.say(b"MAIL FROM:<a@b.example>")
+        client.send(b"".join(b"RCPT TO:<guess%d@example.test>\r\n" % number for number in range(100)))
+        codes = [line[:3] for line in client.rest().split(b"\r\n") if line]
+        assert codes == [b"550"] * 11 + [b"421"]
+
+
+def test_list_with_some_unknown_members_is_taken(server: MailServer) -> None:
+    """Many recipients of which some are unknown are no guessing."""
+    with Raw(server.ports["mx"]) as client:
+        client.say(b"EHLO friend.example")
+        client.say(b"MAIL FROM:<a@b.example>")
+        names = [b"alice+%d" % number if number % 4 else b"gone%d" % number for number in range(1, 101)]
+        client.send(b"".join(b"RCPT TO:<" + name + b"@example.test>\r\n" for name in names))
+        codes = [client.reply()[:3] for _ in names]
+        assert codes.count(b"250") == 75
+        assert client.say(b"DATA").startswith(b"354")
+        assert client.say(b"Subject: x\r\n\r\n.").startswith(b"250")
+
+
 @pytest.mark.parametrize(
     "name",
     [b";id;", b"$(id)", b"`id`", b"../../../etc/passwd", b"|id", b"/dev/null", b":include:/etc/passwd", b"-oQ/tmp"],

@@ -77,7 +77,7 @@ def accept(data: Path, descriptor: int, moment: str, passing: int) -> None:
     """Serve the listening socket that was passed."""
     from gatepost.service import worker
 
-    worker.SQLiteQueue = functools.partial(SQLiteQueue, witness=executioner(moment, passing))  # type: ignore[misc, assignment]
+    setattr(worker, "SQLiteQueue", functools.partial(SQLiteQueue, witness=executioner(moment, passing)))  # noqa: B010
     config = settings(data)
     shared = new_shared(listeners=("mx",), slots=2)
     worker.prepare(shared)
@@ -94,7 +94,7 @@ def deliver(data: Path, smarthost: str, moment: str, passing: int) -> None:
     """Run the delivery worker."""
     from gatepost.delivery import worker
 
-    worker.SQLiteQueue = functools.partial(SQLiteQueue, witness=executioner(moment, passing))  # type: ignore[misc, assignment]
+    setattr(worker, "SQLiteQueue", functools.partial(SQLiteQueue, witness=executioner(moment, passing)))  # noqa: B010
     worker.run(settings(data, smarthost), new_shared(slots=2).for_worker("delivery", 0, 1))
 
 

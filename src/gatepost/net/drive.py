@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 INBOX_LIMIT: Final = 1 << 18  # octets that a peer may send before anybody asks for them
 HANDSHAKE_SECONDS: Final = 30.0
+_PROBE_SECONDS: Final = 2.0
 
 
 class Wire:
@@ -45,6 +46,7 @@ class Wire:
         "_loop",
         "_step",
         "_switched",
+        "_timer",
         "_tls",
         "_transport",
         "_waiter",
@@ -70,6 +72,7 @@ class Wire:
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._switched: asyncio.Future[TLSEvidence] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._step = ""
         self._deadline = 0.0
         self.origin: Final = origin
@@ -149,11 +152,12 @@ class Wire:
             self._expire()
         if not self._inbox and not self._ended:
             self._waiter = self._loop.create_future()
-            timer = self._loop.call_at(self._deadline, self._expire)
+            self._watch()
             try:
                 await self._waiter
             finally:
-                timer.cancel()
+                if self._timer is not None:
+                    self._timer.cancel()
                 self._waiter = None
         if isinstance(self._error, DeadlineExceeded):
             raise self._error
@@ -164,6 +168,20 @@ class Wire:
         if self._error is not None:
             raise self._error
         return b""
+
+    def _watch(self) -> None:
+        """Wake when the deadline has passed, and look after the peer on the way there."""
+        now = self._loop.time()
+        if now >= self._deadline:
+            self._expire()
+            return
+        self._timer = self._loop.call_at(min(self._deadline, now + _PROBE_SECONDS), self._look)
+
+    def _look(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._transport.probe()
+        if self._waiter is not None and not self._waiter.done():
+            self._watch()
 
     def _expire(self) -> None:
         self._error = DeadlineExceeded(f"no {self._step} in time")

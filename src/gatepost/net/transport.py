@@ -74,6 +74,23 @@ class Transport:
             self._reading = False
             self._loop.remove_reader(self._fd)
 
+    def probe(self) -> None:
+        """Look whether the peer is gone, or something waits, though nobody said so.
+
+        libuv stops watching a socket for good when an error is reported together with data (``uv__poll_io``), so under
+        uvloop a reset right behind the last octets is never told. Whoever waits long for a peer probes now and then.
+        """
+        if not self._reading:
+            return
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        self._readable()
+
     @property
     def unsent(self) -> int:
         """Octets that the peer has not taken yet."""

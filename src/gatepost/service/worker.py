@@ -32,6 +32,7 @@ from gatepost.store.sqlite.queue import SQLiteQueue
 from gatepost.wire.upgrade import Origin
 
 SWEEP_SECONDS: Final = 0.25  # how often deadlines are looked at
+_PROBE_EVERY: Final = 20  # sweeps between two looks for peers that are gone
 _DRAIN_POLL: Final = 0.05
 
 
@@ -72,7 +73,7 @@ class Server:
     :param listeners: with their bound sockets.
     """
 
-    __slots__ = ("_acceptors", "_accounts", "_connections", "_draining", "_loop", "_queue", "_services")
+    __slots__ = ("_acceptors", "_accounts", "_connections", "_draining", "_loop", "_queue", "_services", "_sweeps")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, listeners: Sequence[BoundListener], config: Config, shared: Shared
@@ -84,6 +85,7 @@ class Server:
         self._acceptors: list[Acceptor] = []
         self._connections: set[Connection] = set()
         self._draining = False
+        self._sweeps = 0
         for number, bound in enumerate(listeners):
             self.listen(Port(self._services, bound.settings, number, shared.contexts.get(bound.name)), bound.sockets)
         loop.call_later(SWEEP_SECONDS, self._sweep)
@@ -160,6 +162,10 @@ class Server:
         now = self._loop.time()
         for connection in [connection for connection in self._connections if connection.deadline < now]:
             connection.expire()
+        self._sweeps += 1
+        if self._sweeps % _PROBE_EVERY == 0:
+            for connection in tuple(self._connections):
+                connection.transport.probe()
         self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _stop_when_done(self) -> None:

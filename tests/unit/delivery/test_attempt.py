@@ -209,7 +209,7 @@ def test_attempt_reports_a_port_where_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_approach_key_tells_apart_what_must_not_be_shared() -> None:
-    """Level, trust, login and name are all part of what a connection is kept under (CONFORMANCE A18)."""
+    """Level, trust, login and name are all part of what a connection is kept under."""
     keys = [approach("may").key, approach("verify").key, approach("may", implicit=True).key]
     keys += [approach("may", password="x").key, approach("may").key]
     assert len(set(keys)) == len(keys)

@@ -234,7 +234,7 @@ def test_message_is_not_sent_elsewhere_when_its_reply_is_missing(house: House) -
 
 @pytest.mark.parametrize("final", [b"250-half\r\n", b"25", b"250 2.0.0 ok", b"354 go on\r\n", b"nonsense\r\n"])
 def test_success_needs_a_complete_reply(house: House, final: bytes) -> None:
-    """A reply that is cut off, or none at all, is no 250: the message stays (CONFORMANCE A17, C8)."""
+    """A reply that is cut off, or none at all, is no 250: the message stays."""
     house.put("b@example.com")
     with ScriptedServer(Behaviour(final=final, hang_up_after_final=True)) as server:
         outcomes = house.settle_all(house.config(server.port), names(*ONE), 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -216,6 +218,34 @@ def test_drivers_return_nothing_at_the_end(drive: Driver) -> None:
 
     with Script(b"hello", b"", None) as peer:
         assert drive(peer.port, talk) == (b"hello", b"", b"")
+
+
+def test_drivers_notice_a_reset_behind_the_last_octets(drive: Driver) -> None:
+    """A peer that says something and resets is noticed long before the deadline, on every loop."""
+
+    def talk(origin: Origin) -> Dialogue[bytes]:
+        heard = yield from receive(5, "greeting")
+        try:
+            while more := (yield from receive(60, "more")):
+                heard += more
+        except OSError:
+            return heard + b", then a reset"
+        return heard
+
+    class Resetting(Script):
+        def run(self) -> None:
+            connection, _ = self.sock.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(b"hello")
+            connection.close()
+
+    began = time.monotonic()
+    with Resetting() as peer:
+        try:
+            drive(peer.port, talk)
+        except OSError:
+            pass  # the reset overtook the octets
+    assert time.monotonic() - began < 20
 
 
 def test_drivers_refuse_an_upgrade_without_settings(drive: Driver) -> None:

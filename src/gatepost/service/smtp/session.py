@@ -21,7 +21,7 @@ from gatepost.service.smtp.transaction import AcceptedRecipient, Additions, Tran
 from gatepost.wire.smtp import events, reply
 from gatepost.wire.smtp.address import Mailbox, parse_mailbox
 from gatepost.wire.smtp.received import protocol_keyword, received
-from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.reply import TOO_MANY_ERRORS, Reply
 from gatepost.wire.smtp.server import PlainServer, SecureServer
 from gatepost.wire.upgrade import TLSEvidence
 
@@ -35,7 +35,10 @@ _PROGRESS: Final = 4096  # octets of content that count as progress within the d
 class Session:
     """What both sessions do: everything but the upgrade and the login. See ``plain`` and ``secure``."""
 
-    __slots__ = ("_channel", "_connection", "_draining", "_engine", "_hello", "_progress", "_transaction", "_user")
+    __slots__ = (
+        "_accepted", "_channel", "_connection", "_draining", "_engine", "_hello", "_progress", "_refused", "_transaction",
+        "_user",
+    )  # fmt: skip
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {}
 
@@ -50,6 +53,8 @@ class Session:
         self._transaction: Transaction | None = None
         self._progress = 0
         self._draining = False
+        self._accepted = 0  # recipients, in all transactions
+        self._refused = 0  # commands
 
     # Lifetime
 
@@ -197,6 +202,7 @@ class Session:
             self._refuse(targets)
             return
         transaction.recipients.append(AcceptedRecipient(event.mailbox, event.params, targets))
+        self._accepted += 1
         self._engine.answer(reply.RECIPIENT_OK)
         self.await_command()
 
@@ -373,11 +379,16 @@ class Session:
     # Bookkeeping
 
     def _refuse(self, answer: Reply) -> None:
+        """Refuse a command. Who is refused more than he is accepted, and often, guesses: that ends the session."""
         connection = self._connection
         connection.record.refused += 1
         connection.port.tally.add(connection.port.tally.rejected)
+        self._refused += 1
         self._engine.answer(answer)
         self.await_command()
+        if self._refused > max(connection.port.services.config.limits.errors, self._accepted):
+            connection.record.outcome = "too many refusals"
+            self.hang_up(TOO_MANY_ERRORS)
 
     def _count_refusal(self, answer: Reply | None) -> None:
         port = self._connection.port
