@@ -2,8 +2,8 @@
 
 One tree. ``LocalProtocolError`` means that our own side asked for what the protocol forbids (a bug, a bad argument);
 ``RemoteProtocolError`` means that the peer did. Whether trying again may help is a separate axis (``temporary``), and
-what to tell an SMTP peer stands on the error (``code``, ``enhanced``: RFC 5321 §4.2, RFC 3463). ``hint`` is one sentence
-to the operator: what to do.
+what to tell an SMTP peer stands on the error (``code`` and ``enhanced``: RFC 5321 §4.2, RFC 3463). ``hint`` is one
+sentence to the operator: what to do.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE = 45.0
+PATIENCE = 20.0
 _TAKEN: set[int] = set()
 
 

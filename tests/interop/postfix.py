@@ -116,7 +116,7 @@ class Postfix:
         for name in ("data", "mail"):
             shutil.chown(self.base / name, "postfix", "postfix")
         (self.base / "ca.pem").write_bytes(self._authority.pem)
-        self._authority.issue(HOSTNAME).write(self.base / "server.pem")
+        self._authority.issue(HOSTNAME).write(self.base / "server.pem", key_first=True)  # as smtpd_tls_chain_files asks
         owner = (self.base / "mail").stat()
         main = _MAIN.format(base=self.base, hostname=HOSTNAME, uid=owner.st_uid, gid=owner.st_gid)
         (self.base / "conf" / "main.cf").write_text(main)

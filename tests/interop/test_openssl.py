@@ -52,7 +52,8 @@ def _send(server: Gatepost, road: Road, sent: Letter, *extra: str) -> None:
     typist = _Typist([*_client(server, road), *extra])
     with typist.process:
         try:
-            assert typist.read().startswith(b"220 " if road.implicit else b"250 ")  # s_client has said EHLO for STARTTLS
+            if road.implicit:  # otherwise s_client has read the greeting itself
+                assert typist.read().startswith(b"220 ")
             assert b"250-PIPELINING\r\n" in typist.type(b"EHLO client.example\r\n")
             if road.login:
                 login = base64.b64encode(f"\0{ALICE}\0{PASSWORD}".encode())

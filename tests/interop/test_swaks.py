@@ -23,9 +23,12 @@ def _send(
     ca: Path | None = None,
     mechanism: str = "PLAIN",
 ) -> Done:
+    file = sent.write(directory)
+    with file.open("ab") as stream:
+        stream.write(b".\n")  # swaks takes a dot on the last line for the end, and adds one only where there is none
     command: list[str | Path] = [require("swaks", "swaks"), "--server", "localhost", "--port", str(road.port(server))]
     command += ["--tls-on-connect" if road.implicit else "--tls", "--tls-verify", "--tls-ca-path", ca or server.ca_file]
-    command += ["--from", sent.sender, "--to", sent.recipient, "--data", f"@{sent.write(directory)}"]
+    command += ["--from", sent.sender, "--to", sent.recipient, "--data", f"@{file}"]
     if road.login:
         command += ["--auth", mechanism, "--auth-user", ALICE, "--auth-password", PASSWORD]
     return run([*command, "--no-strip-from", *extra])

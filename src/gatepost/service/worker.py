@@ -9,6 +9,7 @@ reads no mailbox.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from gatepost.wire.upgrade import Origin
 
 SWEEP_SECONDS: Final = 0.25  # how often deadlines are looked at
 _PROBE_EVERY: Final = 20  # sweeps between two looks for peers that are gone
+_GARBAGE_THRESHOLD: Final = 50_000  # new containers before a collection; sessions leave no cycles behind
 _DRAIN_POLL: Final = 0.05
 
 
@@ -55,6 +57,9 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
     loop = new_loop()
     asyncio.set_event_loop(loop)
     server = Server(loop, listeners, config, shared)
+    # What is there now stays: it need not be walked through again and again (and stays shared with the supervisor).
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD, 20, 50)
     loop.add_signal_handler(signal.SIGTERM, server.drain)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     shared.ready()
@@ -99,10 +104,11 @@ class Server:
             counters.observe(seconds_of_commits, seconds)
             counters.add(good if ok else bad)
 
+        wake = _nobody if config.delivery.hold else shared.doorbell.ring
         return Services(
             loop=self._loop,
             config=config,
-            intake=Intake(self._loop, self._queue.enqueue, committed=shared.doorbell.ring, observe=committed),
+            intake=Intake(self._loop, self._queue.enqueue, committed=wake, observe=committed),
             bodies=self._queue.body_writer,
             directory=Directory(self._accounts, config.domains, config.aliases),
             verifiers=Verifiers(self._accounts, config.domains),
@@ -173,6 +179,10 @@ class Server:
             self._loop.stop()
         else:
             self._loop.call_later(_DRAIN_POLL, self._stop_when_done)
+
+
+def _nobody() -> None:
+    """Whom a commit wakes while nothing is delivered."""
 
 
 def _origin(port: Port, sock: socket.socket, peer: object, now: float) -> Origin:

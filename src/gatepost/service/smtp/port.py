@@ -114,8 +114,8 @@ class Port:
     """
 
     __slots__ = (
-        "alpn", "complete", "contexts", "implicit", "listener", "local", "number", "profiles", "services", "submission",
-        "tally",
+        "alpn", "command_seconds", "complete", "contexts", "data_seconds", "implicit", "listener", "local", "number",
+        "profiles", "services", "submission", "tally",
     )  # fmt: skip
 
     def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
@@ -127,6 +127,8 @@ class Port:
         self.submission: Final = listener.protocol == "submission"
         self.local: Final = listener.name == LOCAL
         self.complete: Final = self.submission or self.local  # add the header fields that a program left out
+        self.command_seconds: Final = services.config.limits.command_timeout
+        self.data_seconds: Final = services.config.limits.data_timeout
         self.alpn: Final = ALPN[listener.protocol]
         self.tally: Final = Tally(services.counters, listener.name)
         self.profiles: Final = {lenient: self._profile(normalise=lenient) for lenient in (False, True)}

@@ -82,7 +82,6 @@ class SecureSession(Session):
 
     def _on_auth_cancelled(self, event: events.AuthCancelled) -> None:
         self._login = None
-        self.await_command()
 
     # Called by Login
 
@@ -90,7 +89,6 @@ class SecureSession(Session):
         """Ask the client for more."""
         assert isinstance(self._engine, SecureServer)
         self._engine.challenge(data)
-        self.await_command()
 
     def logged_in(self, user: str) -> None:
         """The login succeeded."""
@@ -99,14 +97,12 @@ class SecureSession(Session):
         self._user = self._connection.record.user = user
         self._connection.last_call = float("inf")
         self._engine.authenticated(user)
-        self.await_command()
 
     def login_failed(self, answer: Reply) -> None:
         """The login failed; after a few of them the connection ends."""
         self._login = None
         self._failures += 1
         self._engine.answer(answer)
-        self.await_command()
         if self._failures >= FAILURES_A_SESSION:
             self._connection.record.outcome = "too many failed logins"
             self.hang_up(refusals.TOO_MANY_LOGINS)

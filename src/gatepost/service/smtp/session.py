@@ -6,6 +6,7 @@ TLS: in one record). Three things wait: a commit, a password check, the delay af
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -36,8 +37,8 @@ class Session:
     """What both sessions do: everything but the upgrade and the login. See ``plain`` and ``secure``."""
 
     __slots__ = (
-        "_accepted", "_channel", "_connection", "_draining", "_engine", "_hello", "_progress", "_refused", "_transaction",
-        "_user",
+        "_accepted", "_channel", "_connection", "_draining", "_engine", "_hello", "_in_content", "_progress",
+        "_refused", "_transaction", "_user",
     )  # fmt: skip
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {}
@@ -51,7 +52,8 @@ class Session:
         self._hello = ""
         self._user = ""
         self._transaction: Transaction | None = None
-        self._progress = 0
+        self._in_content = False
+        self._progress = 0  # octets of content since its clock was set
         self._draining = False
         self._accepted = 0  # recipients, in all transactions
         self._refused = 0  # commands
@@ -66,7 +68,7 @@ class Session:
 
     def await_command(self) -> None:
         """Start the clock of the next command."""
-        self._connection.wait(self._connection.port.services.config.limits.command_timeout, "command")
+        self._connection.wait(self._connection.port.command_seconds, "command")
 
     def drain(self) -> None:
         """End at once when nothing is under way, else after the message that is."""
@@ -101,14 +103,26 @@ class Session:
     def _pump(self) -> None:
         """Answer everything that can be answered, then write it all at once."""
         engine, handlers = self._engine, self._handlers
-        while (event := engine.next_event()) is not None:
+        event = engine.next_event()
+        heard = event is not None
+        while event is not None:
             handlers[type(event)](self, event)
+            event = engine.next_event()
         channel = self._channel
         if channel is None:
             return
-        self._flush()
-        if engine.waiting and engine.backlog > BACKLOG_LIMIT:
-            channel.transport.pause()
+        if out := engine.outgoing():
+            channel.send(out)
+        elif not heard:
+            return  # half a command: its clock is running
+        if engine.waiting:
+            if engine.backlog > BACKLOG_LIMIT:
+                channel.transport.pause()
+        elif not self._in_content:
+            self._connection.wait(self._connection.port.command_seconds, "command")
+        elif self._progress >= _PROGRESS:
+            self._progress = 0
+            self._connection.wait(self._connection.port.data_seconds, "data")
 
     def _flush(self) -> None:
         channel = self._channel
@@ -141,20 +155,17 @@ class Session:
     def _on_hello(self, event: events.Hello) -> None:
         self._hello = self._connection.record.helo = event.name
         self._abandon()
-        self.await_command()
 
     def _on_reset(self, event: events.Reset) -> None:
         self._abandon()
-        self.await_command()
 
     def _on_verify(self, event: events.Verify) -> None:
-        self.await_command()
+        """Answered by the engine."""
 
     def _on_fault(self, event: events.Fault) -> None:
         connection = self._connection
         connection.record.errors += 1
         connection.port.tally.add(connection.port.tally.errors)
-        self.await_command()
         logs.event(
             "smtp.fault",
             severity="notice",
@@ -184,7 +195,6 @@ class Session:
             return
         self._transaction = Transaction(event.sender, event.params)
         self._engine.answer(reply.SENDER_OK)
-        self.await_command()
 
     def _on_recipient(self, event: events.Recipient) -> None:
         transaction = self._transaction
@@ -204,7 +214,6 @@ class Session:
         transaction.recipients.append(AcceptedRecipient(event.mailbox, event.params, targets))
         self._accepted += 1
         self._engine.answer(reply.RECIPIENT_OK)
-        self.await_command()
 
     def _on_content_begins(self, event: events.ContentBegins) -> None:
         transaction, connection = self._transaction, self._connection
@@ -245,9 +254,9 @@ class Session:
                 hops=config.limits.received_hops,
             ),
         )
-        self._progress = 0
+        self._in_content = True
+        self._progress = _PROGRESS
         self._engine.answer(reply.DATA_GO_AHEAD)
-        self._connection.wait(config.limits.data_timeout, "data")
 
     def _on_content(self, event: events.Content) -> None:
         transaction = self._transaction
@@ -255,20 +264,17 @@ class Session:
             return
         transaction.content(event.data)
         self._progress += len(event.data)
-        if self._progress >= _PROGRESS:
-            self._progress = 0
-            self._connection.wait(self._connection.port.services.config.limits.data_timeout, "data")
 
     def _on_content_aborted(self, event: events.ContentAborted) -> None:
+        self._in_content = False
         self._abandon()
-        self.await_command()
 
     def _on_content_ends(self, event: events.ContentEnds) -> None:
         transaction, connection = self._transaction, self._connection
+        self._in_content = False
         if event.refusal is not None or transaction is None:
             self._count_refusal(event.refusal)
             self._abandon()
-            self.await_command()
             return
         transaction.flush()
         refusal = transaction.refusal or self._judge_content(transaction)
@@ -344,7 +350,6 @@ class Session:
             self._engine.answer_each([answer] * len(transaction.recipients))
         else:
             self._engine.answer(answer)
-        self.await_command()
 
     # Decisions
 
@@ -385,7 +390,6 @@ class Session:
         connection.port.tally.add(connection.port.tally.rejected)
         self._refused += 1
         self._engine.answer(answer)
-        self.await_command()
         if self._refused > max(connection.port.services.config.limits.errors, self._accepted):
             connection.record.outcome = "too many refusals"
             self.hang_up(TOO_MANY_ERRORS)
@@ -432,5 +436,6 @@ def _remote(address: str, event: events.Recipient) -> NewRecipient:
     return NewRecipient(address, destination, "remote", event.params.notify, event.params.orcpt, original)
 
 
+@functools.lru_cache(256)
 def _origin_line(peer: str, user: str) -> str:
     return json.dumps({"peer": peer, "user": user} if user else {"peer": peer})
