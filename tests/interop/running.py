@@ -35,6 +35,7 @@ class Gatepost:
     :param users: address to password.
     :param tables: further tables of the configuration, such as ``{"delivery": {"tls_level": "verify"}}``.
     :param keys: further keys of its top level.
+    :param deny: its mx offers no STARTTLS.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Gatepost:
         users: Mapping[str, str] | None = None,
         tables: Tables | None = None,
         keys: Mapping[str, object] | None = None,
+        deny: bool = False,
     ) -> None:
         self.directory = directory
         self.authority = authority
@@ -59,6 +61,7 @@ class Gatepost:
         self.out_file = directory / "out"
         self.ca_file = directory / "ca.pem"
         self.ports = {name: free_port() for name in LISTENERS}
+        self._starttls = "deny" if deny else "offer"
         self.process: subprocess.Popen[bytes] | None = None
         self.may_complain = False
         self.ca_file.write_bytes(authority.pem)
@@ -83,7 +86,10 @@ class Gatepost:
             lines += [f"[{name}]", *_toml(table)]
         for name, port in self.ports.items():
             lines += ["[[listener]]", *_toml({"name": name, "bind": f"127.0.0.1:{port}"})]
-            lines += _toml({"protocol": "smtp" if name == "mx" else "submission"})
+            if name == "mx":
+                lines += _toml({"protocol": "smtp", "starttls": self._starttls})
+                continue
+            lines += _toml({"protocol": "submission"})
             lines += _toml({"tls": "implicit" if name == "submissions" else "starttls"})
         self.config.write_text("\n".join(lines) + "\n")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -47,7 +49,7 @@ def prompted(question: str, *, twice: bool) -> Secret:
 
     :raises CommandError: when there is no terminal to ask on (64).
     """
-    if not sys.stdin.isatty():
+    if not _has_terminal():
         raise CommandError(
             "there is no terminal to ask for the password on",
             exits.USAGE,
@@ -55,6 +57,14 @@ def prompted(question: str, *, twice: bool) -> Secret:
         )
     answer = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True, type=str)
     return Secret(str(answer).encode())
+
+
+def _has_terminal() -> bool:
+    """Whether somebody can be asked, also when standard input is a pipe that holds the message."""
+    with contextlib.suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        return True
+    return sys.stdin.isatty()
 
 
 def _line(line: bytes, source: str) -> Secret:

@@ -19,12 +19,13 @@ from gatepost.delivery.attempt import Target
 from gatepost.delivery.office import Office, targets
 from gatepost.delivery.route import Hop
 from gatepost.delivery.session import Again, Session
-from gatepost.delivery.trouble import Trouble
+from gatepost.delivery.trouble import Stage, Trouble
 from gatepost.errors import StoreError
 from gatepost.observe.logs import event
 from gatepost.queue.item import InlineBody, Lease, QueuedMessage
 from gatepost.queue.outcome import Outcome, Result, deferred
 
+_STAGES: Final = tuple(Stage)
 _LANE_STEP: Final = 8  # jobs in the line for each further lane
 
 Pending: TypeAlias = list[tuple[Lease, Outcome]]
@@ -235,7 +236,7 @@ class Courier:
     async def _session(self) -> tuple[Session, Target]:
         """A session with the first server that can be had.
 
-        :raises Trouble: when none can; a temporary reason outweighs a permanent one of another server.
+        :raises Trouble: when none can: that of the attempt which came furthest, for it says most.
         """
         pool = self._office.pool
         last: Trouble | None = None
@@ -251,10 +252,19 @@ class Courier:
             except Trouble as trouble:
                 if trouble.outcome.result is Result.FAILED:
                     raise
-                last = trouble
+                last = _further(last, trouble)
         for target in later:
             try:
                 return await pool.open(target), target
             except Trouble as trouble:
-                last = trouble
+                last = _further(last, trouble)
         raise last or Trouble(deferred("no server was found", enhanced="4.4.4"))
+
+
+def _further(one: Trouble | None, other: Trouble) -> Trouble:
+    """Of two troubles the one whose attempt came further; of equals the newer one."""
+    return one if one is not None and _progress(one) > _progress(other) else other
+
+
+def _progress(trouble: Trouble) -> int:
+    return -1 if trouble.stage is None else _STAGES.index(trouble.stage)
