@@ -12,7 +12,6 @@ import textwrap
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
-from typing import cast
 
 MEGABYTE = 1 << 20
 # What transport has to carry unharmed: lines with dots, trailing blanks, empty lines, octets beyond ASCII, long lines.
@@ -80,7 +79,7 @@ def letter(sender: str, recipient: str, *, attachment: int = 0) -> Letter:
     parts = (
         b"\n--border\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n",
         b"\n".join(_AWKWARD),
-        b"\n--border\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n"
+        b"\n--border\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n",
         b'Content-Disposition: attachment; filename="random.bin"\n\n',
         encoded,
         b"--border--\n",
@@ -124,7 +123,7 @@ class Arrived:
     @property
     def message(self) -> EmailMessage:
         """The message, parsed."""
-        return cast(EmailMessage, email.message_from_bytes(self.content, policy=email.policy.default))
+        return email.message_from_bytes(self.content, policy=email.policy.default)
 
 
 _TRACE = re.compile(

@@ -31,7 +31,9 @@ def _to_mx(server: Gatepost, sent: Letter) -> None:
 # -- send
 
 
-def _send(server: Gatepost, road: Road, sent: Letter, directory: Path, *extra: str, name: str = "localhost") -> list[str]:
+def _send(
+    server: Gatepost, road: Road, sent: Letter, directory: Path, *extra: str, name: str = "localhost"
+) -> list[str]:
     secret = directory / "password"
     secret.write_text(PASSWORD + "\n")
     command = [*GATEPOST, "send", "--server", f"127.0.0.1:{road.port(server)}", "--server-name", name]
@@ -100,9 +102,7 @@ def test_queue_shows_what_waits_and_why(blocked: Gatepost) -> None:
     assert blocked.cli("queue", "drop", waiting["id"]).code == 0
 
 
-def test_queue_retries_when_told_to(
-    blocked: Gatepost, name_server: FakeDNS, start_gatepost: StartGatepost
-) -> None:
+def test_queue_retries_when_told_to(blocked: Gatepost, name_server: FakeDNS, start_gatepost: StartGatepost) -> None:
     """The server looks at once, not at the next time; the way is free now, and the message goes."""
     next_server = start_gatepost(hostname="mx.next.test", domains=("next.test",), users={DAVE: PASSWORD})
     sent = letter(ALICE, DAVE)

@@ -1,7 +1,7 @@
 """mutt, on GnuTLS and GNU SASL on Debian.
 
-It has no channel binding to give, yet takes SCRAM-SHA-256-PLUS first wherever that is offered, and does not go on to the
-next mechanism when it cannot do that one: so it is told which mechanism to use.
+It has no channel binding to give, yet takes SCRAM-SHA-256-PLUS first wherever that is offered, and does not go on to
+the next mechanism when it cannot do that one: so it is told which mechanism to use.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ set copy=no crypt_use_gpgme=no
 """
     configuration = directory / "muttrc"
     configuration.write_text(settings)
-    command = [require("mutt", "mutt"), "-n", "-F", configuration, "-s", token, "-a", file, "--", BOB]
+    command: list[str | Path] = [require("mutt", "mutt"), "-n", "-F", configuration, "-s", token, "-a", file, "--", BOB]
     return run(command, given=b"hello\n.leading dot\n", env={"HOME": str(directory), "TERM": "dumb"})
 
 

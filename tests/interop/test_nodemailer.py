@@ -21,7 +21,8 @@ const fs = require('fs');
 const given = JSON.parse(fs.readFileSync(0));
 const nodemailer = require(given.module);
 const transport = nodemailer.createTransport({
-  host: given.host, port: given.port, secure: given.secure, requireTLS: true, auth: given.auth, authMethod: given.method,
+  host: given.host, port: given.port, secure: given.secure, requireTLS: true,
+  auth: given.auth, authMethod: given.method,
   tls: { ca: fs.readFileSync(given.ca), servername: given.name },
 });
 transport.sendMail({ envelope: given.envelope, raw: fs.createReadStream(given.file) }).then(

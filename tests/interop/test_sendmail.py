@@ -20,16 +20,16 @@ pytestmark = pytest.mark.interop
 def sendmail(tmp_path: Path) -> Path:
     """A program called ``sendmail``, as a package would install it."""
     program = tmp_path / "sendmail"
-    program.write_text(
-        f"#!{sys.executable}\nfrom gatepost.sendmail import main\nmain()\n"
-    )
+    program.write_text(f"#!{sys.executable}\nfrom gatepost.sendmail import main\nmain()\n")
     program.chmod(0o755)
     for name in ("mailq", "newaliases"):
         (tmp_path / name).symlink_to(program)
     return program
 
 
-def _call(server: Gatepost, arguments: Sequence[str | Path], given: bytes, program: Sequence[str | Path] = SENDMAIL) -> Done:
+def _call(
+    server: Gatepost, arguments: Sequence[str | Path], given: bytes, program: Sequence[str | Path] = SENDMAIL
+) -> Done:
     return run([*program, *arguments], given=given, env=server.sendmail_environment)
 
 
@@ -71,7 +71,7 @@ def test_sendmail_takes_a_message_as_cron_hands_it_over(gatepost_server: Gatepos
 def test_snail_delivers_through_sendmail(gatepost_server: Gatepost, sendmail: Path) -> None:
     """``mail -s SUBJECT RECIPIENT``."""
     sent = letter(ALICE, BOB)
-    command = [require("s-nail", "s-nail"), "-:/", f"-Smta={sendmail}", "-r", ALICE, "-s", sent.token, BOB]
+    command = [require("s-nail", "s-nail"), "-:/", f"-Smta={sendmail}", "-Snosave", "-r", ALICE, "-s", sent.token, BOB]
     done = run(command, given=b"hello\n", env={**gatepost_server.sendmail_environment, "MAILRC": "/dev/null"})
     assert _taken(gatepost_server, sent, done).content.endswith(b"\n\nhello\n")
 
@@ -81,7 +81,7 @@ def test_mutt_delivers_through_sendmail(gatepost_server: Gatepost, sendmail: Pat
     sent = letter(ALICE, BOB)
     configuration = tmp_path / "muttrc"
     configuration.write_text(f'set sendmail="{sendmail} -oem -oi" from="{ALICE}" copy=no crypt_use_gpgme=no\n')
-    command = [require("mutt", "mutt"), "-n", "-F", configuration, "-s", sent.token, "--", BOB]
+    command: list[str | Path] = [require("mutt", "mutt"), "-n", "-F", configuration, "-s", sent.token, "--", BOB]
     environment = {**gatepost_server.sendmail_environment, "HOME": str(tmp_path), "TERM": "dumb"}
     done = run(command, given=b"hello\n", env=environment)
     assert b"\n\nhello\n" in _taken(gatepost_server, sent, done).content

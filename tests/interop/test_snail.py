@@ -23,7 +23,7 @@ def _send(
     command += [] if road.implicit else ["-Ssmtp-use-starttls"]
     command += [f"-Stls-ca-file={ca or server.ca_file}", "-Stls-ca-no-defaults", "-Stls-verify=strict"]
     command += [f"-Ssmtp-auth={'plain' if road.login else 'none'}", f"-Sfrom={ALICE if road.login else FRIEND}"]
-    command += ["-Shostname=client.example", "-s", token, *extra, BOB]
+    command += ["-Shostname=client.example", "-Snosave", "-s", token, *extra, BOB]
     return run(command, given=b"hello\n.leading dot\n", env={"HOME": "/nonexistent", "MAILRC": "/dev/null"})
 
 

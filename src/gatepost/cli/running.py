@@ -36,9 +36,7 @@ def ask(config: Config, command: str, **arguments: object) -> dict[str, Any]:
         if isinstance(problems, list) and problems:
             raise ConfigError(str(answer.get("error")), problems=tuple(map(str, problems)))
         code = exits.UNAVAILABLE if problems is None else exits.CONFIG  # a certificate it cannot use, for one
-        raise CommandError(
-            str(answer.get("error") or "the server refused"), code, hint=str(answer.get("hint") or "")
-        )
+        raise CommandError(str(answer.get("error") or "the server refused"), code, hint=str(answer.get("hint") or ""))
     return answer
 
 

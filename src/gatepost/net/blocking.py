@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from gatepost.errors import DeadlineExceeded, GatepostError, LocalProtocolError, UpgradeError
 from gatepost.net.dial import CONNECT_SECONDS, origin_of
-from gatepost.net.transport import READ_SIZE
+from gatepost.net.transport import BULK_SIZE
 from gatepost.tls.contexts import ClientTLS
 from gatepost.tls.engine import ClientHandshake
 from gatepost.tls.stream import TLSClosed, TLSStream
@@ -120,7 +120,7 @@ class BlockingWire:
             raise DeadlineExceeded(f"no {step} in time")
         self._sock.settimeout(left)
         try:
-            return self._sock.recv(READ_SIZE)
+            return self._sock.recv(BULK_SIZE)
         except TimeoutError:
             raise DeadlineExceeded(f"no {step} in time") from None
 

@@ -44,6 +44,7 @@ async def dial(
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setblocking(False)
     try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
             sock.bind((source, 0))
         async with asyncio.timeout(connect_seconds):

@@ -9,11 +9,11 @@ across the upgrade.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from typing import Final, Protocol
 
-READ_SIZE: Final = 65536
+READ_SIZE: Final = 16384  # octets of a usual read: a command, or a record
+BULK_SIZE: Final = 1 << 18  # of a read while content streams in
 WRITE_LIMIT: Final = 1 << 20  # octets that a peer may leave unread before we hang up
 _LINGER_SECONDS: Final = 2.0
 _LINGER_OCTETS: Final = 1 << 18
@@ -36,22 +36,32 @@ class Transport:
     """A connected, non-blocking socket on an event loop.
 
     :param loop: the running loop (asyncio's or uvloop's).
-    :param sock: a connected stream socket; the transport owns it from here on.
+    :param sock: a connected stream socket; the transport owns it from here on. An accepted one has TCP_NODELAY from its
+        listening socket (``net.listen.bind``), one that was dialled from ``net.dial``.
     """
 
-    __slots__ = ("_closing", "_drained", "_fd", "_linger", "_loop", "_out", "_reading", "_receiver", "_sock", "closed")
+    __slots__ = (
+        "_closing",
+        "_drained",
+        "_fd",
+        "_linger",
+        "_loop",
+        "_out",
+        "_reading",
+        "_receiver",
+        "_size",
+        "_sock",
+        "closed",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            # The replies after a handshake must not wait for a delayed acknowledgement (40 ms a session).
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop = loop
         self._sock = sock
         self._fd = sock.fileno()
         self._receiver: Receiver | None = None
         self._out = b""
+        self._size = READ_SIZE
         self._reading = False
         self._closing = False
         self._linger: asyncio.TimerHandle | None = None
@@ -116,7 +126,7 @@ class Transport:
             self._out = data[sent:]
             self._loop.add_writer(self._fd, self._writable)
 
-    async def drain(self, below: int = READ_SIZE) -> None:
+    async def drain(self, below: int = 65536) -> None:
         """Wait until at most ``below`` octets are unsent, or the connection is lost."""
         while len(self._out) > below and not self.closed:
             if self._drained is None:
@@ -157,12 +167,16 @@ class Transport:
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(READ_SIZE)
+            data = self._sock.recv(self._size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._lost(error)
             return
+        if len(data) == self._size:
+            self._size = BULK_SIZE
+        elif len(data) < READ_SIZE:
+            self._size = READ_SIZE
         receiver = self._receiver
         if receiver is None:
             return
@@ -193,8 +207,9 @@ class Transport:
         if self.closed:
             return
         self.closed = True
-        self._reading = False
-        self._loop.remove_reader(self._fd)
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
         if self._out:
             self._loop.remove_writer(self._fd)
             self._out = b""

@@ -1,5 +1,8 @@
 """One event as one line, in text (``key=value``) or JSON, whatever a peer put into the values. Pure.
 
+A field with nothing in it (None, an empty text) is left out: a summary line has twenty fields, and half of them say
+nothing about most connections. An event for which emptiness says something passes ``EMPTY``.
+
 What stands in a value never leaves it: line ends, control characters, ESC, invisible and bidirectional formatting
 characters are escaped in both formats (CWE-117, and terminals). A value of any type but the plain ones is written as
 ``str(value)``: a secret's type prints as ``***``.
@@ -9,10 +12,23 @@ from __future__ import annotations
 
 import re
 from json.encoder import encode_basestring_ascii
-from typing import Final
+from typing import Final, final
 
 VALUE_LIMIT: Final = 1024
 """Characters of one value; the rest is cut off."""
+
+
+@final
+class _Empty:
+    """An empty value that is written: ``key=""``."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ""
+
+
+EMPTY: Final = _Empty()
 
 _plain: Final = re.compile(r"[!#-<>-\[\]-~]{1,1024}").fullmatch
 # Printable ASCII (RFC 20) without what quoting needs.
@@ -68,10 +84,15 @@ def text_line(name: str, severity: str, fields: dict[str, object], process: str,
     parts = [f"{stamp}{process}{name}"]
     for key, value in fields.items():
         kind = type(value)
-        if kind is int or (kind is str and value):
+        if kind is str:
+            if value:
+                parts.append(f"{key}={value}")
+        elif kind is int:
             parts.append(f"{key}={value}")
         elif value is None:
             continue
+        elif kind is bool:
+            parts.append(f"{key}=yes" if value else f"{key}=no")
         elif kind is float:
             parts.append(f"{key}={value:.3f}")
         else:
@@ -94,7 +115,8 @@ def _careful_text_line(name: str, severity: str, fields: dict[str, object], proc
     for key, value in fields.items():
         kind = type(value)
         if kind is str:
-            parts.append(f"{key}={quote(value)}")  # type: ignore[arg-type]
+            if value:
+                parts.append(f"{key}={quote(value)}")  # type: ignore[arg-type]
         elif kind is int:
             parts.append(f"{key}={value}")
         elif value is None:
@@ -116,7 +138,8 @@ def json_line(name: str, severity: str, fields: dict[str, object], process: str,
         kind = type(value)
         if kind is str:
             text: str = value  # type: ignore[assignment]
-            parts.append(f'"{key}":{encode_basestring_ascii(text if len(text) <= VALUE_LIMIT else _cut(text))}')
+            if text:
+                parts.append(f'"{key}":{encode_basestring_ascii(text if len(text) <= VALUE_LIMIT else _cut(text))}')
         elif kind is int:
             parts.append(f'"{key}":{value}')
         elif value is None:

@@ -20,10 +20,10 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Final, Literal, final
 
-from gatepost.observe.lines import VALUE_LIMIT, json_line, quote, text_line
+from gatepost.observe.lines import EMPTY, VALUE_LIMIT, json_line, quote, text_line
 from gatepost.observe.output import FLUSH_AT, Output
 
-__all__ = ["SEVERITIES", "Format", "dropped", "event", "failure", "flush", "identify", "quote", "setup", "teardown"]
+__all__ = ["EMPTY", "SEVERITIES", "Format", "dropped", "event", "failure", "flush", "identify", "quote", "setup", "teardown"]
 
 Format = Literal["text", "json"]
 
@@ -140,7 +140,7 @@ def event(name: str, /, severity: str = "info", **fields: object) -> None:
 
     :param name: the event's stable name, ``smtp.session``.
     :param severity: ``debug``, ``info``, ``notice``, ``warning``, ``error`` or ``critical``.
-    :param fields: in the order they are to stand; None is left out. A name that is a keyword ends with ``_``.
+    :param fields: in the order they are to stand; None and empty text are left out (``EMPTY`` is not). A name that is a keyword ends with ``_``.
     """
     if SEVERITIES.get(severity, 6) > _state.threshold:
         return

@@ -61,8 +61,10 @@ class Doorbell:
 
     def ring(self) -> None:
         """Wake the waiter. A bell that is already ringing is left as it is."""
-        with contextlib.suppress(BlockingIOError):
+        try:
             os.write(self._write, b"\x01\0\0\0\0\0\0\0" if self._read == self._write else b"\x01")
+        except BlockingIOError:
+            return
 
     def clear(self) -> None:
         """Stop the ringing; call this before looking at the work, not after it."""

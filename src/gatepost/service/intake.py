@@ -63,6 +63,11 @@ class Intake:
         """Whether nothing waits for a commit."""
         return not self._waiting and not self._busy
 
+    @property
+    def slow(self) -> bool:
+        """Whether the disk is too slow to be waited for on the loop."""
+        return self._threaded
+
     def submit(self, message: NewMessage, done: Done) -> None:
         """Put a message into the next commit; ``done`` is called with None when it is durable, else with the error."""
         self._waiting.append((message, done))

@@ -9,6 +9,7 @@ reads no mailbox.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
 import socket
@@ -127,9 +128,8 @@ class Server:
     def listen(self, port: Port, sockets: Sequence[socket.socket]) -> None:
         """Accept for a port."""
         for sock in sockets:
-            self._acceptors.append(
-                Acceptor(self._loop, sock, lambda accepted, peer: self._accept(port, accepted, peer))
-            )
+            accepted = functools.partial(self._accept, port, _bound_address(sock))
+            self._acceptors.append(Acceptor(self._loop, sock, accepted))
 
     def drain(self) -> None:
         """Accept no more, end what is idle, let messages that are under way arrive, then stop the loop."""
@@ -142,10 +142,10 @@ class Server:
             connection.drain()
         self._stop_when_done()
 
-    def _accept(self, port: Port, sock: socket.socket, peer: object) -> None:
+    def _accept(self, port: Port, local: tuple[str, int] | None, sock: socket.socket, peer: object) -> None:
         services = self._services
         try:
-            origin = _origin(port, sock, peer, services.clock())
+            origin = _origin(port, sock, peer, local, services.clock())
             transport = Transport(self._loop, sock)
         except OSError:  # it is gone already
             sock.close()
@@ -185,12 +185,19 @@ def _nobody() -> None:
     """Whom a commit wakes while nothing is delivered."""
 
 
-def _origin(port: Port, sock: socket.socket, peer: object, now: float) -> Origin:
+def _origin(port: Port, sock: socket.socket, peer: object, local: tuple[str, int] | None, now: float) -> Origin:
     """What the kernel and the configuration know of a connection."""
-    if sock.family == socket.AF_UNIX:
-        uid = peer_uid(sock)
-        return Origin(("local", 0), ("local", 0), port.listener.name, now, new_identifier(), uid)
-    assert isinstance(peer, tuple)
-    host = str(peer[0])
-    local = sock.getsockname()
-    return Origin((host, int(peer[1])), (local[0], local[1]), port.listener.name, now, new_identifier())
+    if isinstance(peer, tuple):
+        if local is None:
+            host, number = sock.getsockname()[:2]
+            local = (host, number)
+        return Origin((peer[0], peer[1]), local, port.listener.name, now, new_identifier())
+    return Origin(("local", 0), ("local", 0), port.listener.name, now, new_identifier(), peer_uid(sock))
+
+
+def _bound_address(sock: socket.socket) -> tuple[str, int] | None:
+    """The one address that connections to a listening socket have at our end; None when it listens on all."""
+    name = sock.getsockname()
+    if not isinstance(name, tuple) or name[0] in ("0.0.0.0", "::"):
+        return None
+    return name[0], name[1]

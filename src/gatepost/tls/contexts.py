@@ -7,12 +7,12 @@ Each credential has a context of its own, so a ticket of one name is worth nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
@@ -91,15 +91,32 @@ def _context(method: int, profile: TLSProfile) -> SSL.Context:
     return context
 
 
-def _use(context: SSL.Context, credentials: Iterable[Credential]) -> None:
-    chain: dict[bytes, x509.Certificate] = {}
+def _use(context: SSL.Context, credentials: Sequence[Credential]) -> None:
     for credential in credentials:
-        context.use_certificate(credential.certificate)
+        if len(credentials) == 1:
+            context.use_certificate(credential.certificate)
+            for issuer in credential.chain:
+                context.add_extra_chain_cert(issuer)
+        else:
+            _use_with_own_chain(context, credential)
         context.use_privatekey(credential.key)
         context.check_privatekey()
-        chain |= {issuer.public_bytes(Encoding.DER): issuer for issuer in credential.chain}
-    for issuer in chain.values():
-        context.add_extra_chain_cert(issuer)
+
+
+def _use_with_own_chain(context: SSL.Context, credential: Credential) -> None:
+    """One of several certificates of a context, with the chain that goes with it alone.
+
+    What ``add_extra_chain_cert`` adds is sent with every certificate of the context. A chain per certificate is there
+    only through SSL_CTX_use_certificate_chain_file(3), so there is a file for as long as that takes.
+    """
+    text = b"".join(each.public_bytes(Encoding.PEM) for each in (credential.certificate, *credential.chain))
+    file = os.memfd_create("chain.pem")
+    try:
+        with open(file, "wb", closefd=False) as out:
+            out.write(text)
+        context.use_certificate_chain_file(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
 
 
 @final
@@ -159,30 +176,48 @@ class ServerContexts:
 def server_contexts(credentials: Sequence[Credential], profile: TLSProfile | None = None) -> ServerContexts:
     """Build the contexts of a server.
 
-    :param credentials: the first is the default, for unknown names and for none. Credentials for the same names (an
-        ECDSA and an RSA certificate) share one context, and the client's abilities decide between them.
+    :param credentials: the first is the default, for unknown names and for none. Certificates for one name with keys
+        of several kinds (ECDSA and RSA) share a context, and the client's abilities decide between them; of two with
+        the same kind of key the first is shown.
     :raises ConfigError: when the profile or the credentials cannot be used.
     """
     if not credentials:
         raise ConfigError("tls: a server needs at least one certificate")
     profile = profile or TLSProfile()
-    groups: dict[frozenset[str], list[Credential]] = {}
-    for credential in credentials:
-        groups.setdefault(frozenset(credential.names), []).append(credential)
-    vhosts: list[Vhost] = []
+    made: dict[tuple[Credential, ...], Vhost] = {}
+
+    def vhost(members: tuple[Credential, ...]) -> Vhost:
+        if members not in made:
+            made[members] = Vhost(_server_context(members, profile), members)
+        return made[members]
+
+    first = credentials[0]
+    default = vhost(shown_for(first.names[0], credentials) if first.names else (first,))
     exact: dict[str, Vhost] = {}
     wildcard: dict[str, Vhost] = {}
-    for names, members in groups.items():
-        vhost = Vhost(_server_context(members, profile), members)
-        vhosts.append(vhost)
-        for name in names:
-            if name.startswith("*."):
-                wildcard.setdefault(name[2:], vhost)
-            else:
-                exact.setdefault(name, vhost)
-    if len(vhosts) == 1:
+    for name in dict.fromkeys(name for credential in credentials for name in credential.names):
+        chosen = vhost(shown_for(name, credentials))
+        if name.startswith("*."):
+            wildcard[name[2:]] = chosen
+        else:
+            exact[name] = chosen
+    if len(made) == 1:
         exact, wildcard = {}, {}  # nothing to choose
-    return ServerContexts(vhosts[0], exact, wildcard, tuple(credentials))
+    return ServerContexts(default, exact, wildcard, tuple(credentials))
+
+
+def shown_for(name: str, credentials: Sequence[Credential]) -> tuple[Credential, ...]:
+    """The credentials for a name in a certificate: for each kind of key the first that has it, exactly or by wildcard.
+
+    :param name: as ``Credential.names`` has it; ``*.example.org`` asks for the wildcard itself.
+    """
+    above = f"*.{name.partition('.')[2]}"
+    chosen: dict[type, Credential] = {}
+    for wanted in (name, above):
+        for credential in credentials:
+            if wanted in credential.names:
+                chosen.setdefault(type(credential.key), credential)
+    return tuple(credential for credential in credentials if credential in chosen.values())
 
 
 def _server_context(credentials: Sequence[Credential], profile: TLSProfile) -> SSL.Context:

@@ -27,7 +27,7 @@ CURVE_BITS: Final = 256
 
 _FILE_LIMIT: Final = 1 << 20
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-_CERTIFICATE_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE"})
+CERTIFICATE_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE"})
 
 
 @final
@@ -85,19 +85,22 @@ def load_credential(certificate: Path, key: Path | None = None, *, at: float | N
     :raises CertificateError: missing, unreadable, without a certificate or key, encrypted, expired, not yet valid,
         not matching, or too weak; the message names the file.
     """
-    blocks = _blocks(certificate)
-    certificates = [_parse_certificate(block, certificate) for label, block in blocks if label in _CERTIFICATE_LABELS]
+    blocks = pem_blocks(read_pem(certificate))
+    certificates = [
+        parse_certificate(block, str(certificate)) for label, block in blocks if label in CERTIFICATE_LABELS
+    ]
     if not certificates:
         raise CertificateError(
             f"{certificate}: holds no certificate", hint="the file must hold a PEM CERTIFICATE block"
         )
-    keys = [block for label, block in (_blocks(key) if key else blocks) if label.endswith(b"PRIVATE KEY")]
+    where = pem_blocks(read_pem(key)) if key else blocks
+    keys = [block for label, block in where if label.endswith(b"PRIVATE KEY")]
     if not keys:
         raise CertificateError(
             f"{key or certificate}: holds no private key",
             hint="put the key into the certificate's file, or name its own file with tls.key",
         )
-    return make_credential(certificates, _parse_key(keys[0], key or certificate), source=str(certificate), at=at)
+    return make_credential(certificates, parse_key(keys[0], str(key or certificate)), source=str(certificate), at=at)
 
 
 def make_credential(
@@ -117,15 +120,17 @@ def make_credential(
         )
     if weakness := key_weakness(key):
         raise CertificateError(f"{source}: the key is too weak: {weakness}", hint="make a new key, ECDSA P-256 is best")
-    if _public_octets(leaf.public_key()) != _public_octets(key.public_key()):
+    if public_octets(leaf.public_key()) != public_octets(key.public_key()):
         raise CertificateError(
             f"{source}: the private key does not match the first certificate",
-            hint="the server's own certificate must stand first, and the key must be the one it was made for",
+            hint="the server's own certificate must stand first, and the key must be the one it was made for; "
+            "`gatepost cert install` puts them in order",
         )
     return Credential(leaf, tuple(certificates[1:]), key, _names(leaf, source), end_point_binding(leaf), source)
 
 
-def _public_octets(key: object) -> bytes:
+def public_octets(key: object) -> bytes:
+    """A public key as its SubjectPublicKeyInfo, DER: what two halves of a pair have in common, and what a pin hashes."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined, no-any-return]
 
 
@@ -157,27 +162,36 @@ def read_pem(path: Path) -> bytes:
     return data
 
 
-def _blocks(path: Path) -> list[tuple[bytes, bytes]]:
-    return [(match[1], match[0]) for match in _BLOCK.finditer(read_pem(path))]
+def pem_blocks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The PEM blocks of a text (RFC 7468): label and whole block, in their order; what stands around them is skipped."""
+    return [(match[1], match[0]) for match in _BLOCK.finditer(data)]
 
 
-def _parse_certificate(block: bytes, path: Path) -> x509.Certificate:
-    block = block.replace(b"X509 CERTIFICATE", b"CERTIFICATE")
+def parse_certificate(block: bytes, source: str) -> x509.Certificate:
+    """Read a PEM block with one of the labels ``CERTIFICATE_LABELS``.
+
+    :raises CertificateError: naming the source, when it cannot be read.
+    """
     try:
-        return x509.load_pem_x509_certificate(block)
+        return x509.load_pem_x509_certificate(block.replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
     except ValueError as error:
-        raise CertificateError(f"{path}: a certificate cannot be parsed: {error}") from error
+        raise CertificateError(f"{source}: a certificate cannot be parsed: {error}") from error
 
 
-def _parse_key(block: bytes, path: Path) -> PrivateKey:
+def parse_key(block: bytes, source: str) -> PrivateKey:
+    """Read a PEM block with a private key: PKCS#8, PKCS#1 or SEC 1.
+
+    :raises CertificateError: naming the source: encrypted, unreadable, or of a kind that TLS does not use.
+    """
     try:
         key = load_pem_private_key(block, None)
     except TypeError as error:
         raise CertificateError(
-            f"{path}: the private key is encrypted", hint="store it without a passphrase, readable by the server alone"
+            f"{source}: the private key is encrypted",
+            hint="store it without a passphrase, readable by the server alone",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise CertificateError(f"{path}: the private key cannot be parsed: {error}") from error
+        raise CertificateError(f"{source}: the private key cannot be parsed: {error}") from error
     if not isinstance(key, PrivateKey):
-        raise CertificateError(f"{path}: {key_weakness(key)} cannot be used for TLS")
+        raise CertificateError(f"{source}: {key_weakness(key)} cannot be used for TLS")
     return key

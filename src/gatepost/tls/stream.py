@@ -132,7 +132,7 @@ class TLSStream:
         if not self._missing and not self._head:
             size = len(data)
             if size > _HEADER and size == _HEADER + (data[3] << 8 | data[4]):  # one record, as nearly always
-                plaintext = self._decrypt(data)
+                plaintext = self._decrypt(data, size)  # plaintext is never longer than its record
             else:
                 plaintext = self._split(data)
         else:
@@ -212,12 +212,12 @@ class TLSStream:
         expected, self._queued = self._queued, 0
         return read_all(self._connection, expected) if expected else b""
 
-    def _decrypt(self, record: Octets) -> bytes:
-        """Give OpenSSL the rest of one record and read what is in it."""
+    def _decrypt(self, record: Octets, room: int = _PLAINTEXT_LIMIT) -> bytes:
+        """Give OpenSSL the rest of one record and read what is in it, at most ``room`` octets."""
         connection = self._connection
         connection.bio_write(record)
         try:
-            return connection.recv(_PLAINTEXT_LIMIT)
+            return connection.recv(room)
         except SSL.WantReadError:
             self._out += read_all(connection)  # a ticket or a key update; the answer to it goes out at once
         except SSL.ZeroReturnError:

@@ -204,6 +204,16 @@ def test_many_messages_share_few_connections(house: House) -> None:
     assert max(per_connection) <= 10
 
 
+def test_reason_that_is_kept_is_that_of_the_server_which_was_reached(house: House) -> None:
+    """A server without TLS, then one that nobody serves: the operator reads of the TLS, not of the connection."""
+    house.put("b@example.com")
+    with ScriptedServer(Behaviour(), address="127.0.0.2") as server:
+        hosts = names(("a.test", "127.0.0.2"), ("b.test", "127.0.0.5"))
+        outcomes = house.settle_all(house.config(server.port, tls_level="encrypt"), hosts, 1)
+    assert outcomes["b@example.com"].result is Result.DEFERRED
+    assert "TLS" in outcomes["b@example.com"].reply and "a.test" in outcomes["b@example.com"].remote
+
+
 def test_every_exchanger_is_tried_before_a_message_waits(house: House) -> None:
     """A host that nobody serves, one that refuses, one that defers: the last one takes it (RFC 5321 §5.1)."""
     house.put("b@example.com")

@@ -126,14 +126,8 @@ class Connection:
     # net.channel.TLSListener
 
     def secured(self, channel: SecureChannel) -> Receiver:
-        self._evidence = evidence = channel.evidence
-        self.port.tally.count(
-            "tls_handshakes_total",
-            direction="inbound",
-            version=evidence.version,
-            group=evidence.group or "none",
-            result="resumed" if evidence.resumed else "full",
-        )
+        self._evidence = channel.evidence
+        self.port.tally.handshake(channel.evidence)
         session = self.session = SecureSession(self, channel)
         if self.port.implicit:
             session.greet()
@@ -173,7 +167,7 @@ class Connection:
         port, record, evidence, origin = self.port, self.record, self._evidence, self.origin
         port.tally.add(port.tally.open, -1)
         tls = "none" if evidence is None else "implicit" if port.implicit else "starttls"
-        port.tally.count("smtp_sessions_total", listener=port.listener.name, tls=tls)
+        port.tally.session(tls)
         logs.event(
             "smtp.session",
             connection=origin.connection,

@@ -20,6 +20,7 @@ from gatepost.service.limits import Limits
 from gatepost.service.smtp.transaction import BodyWriter
 from gatepost.tls.contexts import ServerContexts
 from gatepost.wire.smtp.profile import ServerProfile
+from gatepost.wire.upgrade import TLSEvidence
 
 LOCAL: Final = "local"  # the listener of the local socket that ``sendmail`` hands its messages to
 ALPN: Final[dict[str, frozenset[str]]] = {
@@ -67,13 +68,20 @@ class Bodies(Protocol):
 
 
 class Tally:
-    """The columns of the shared counters that a listener counts in."""
+    """The columns of the shared counters that a listener counts in, looked up once."""
 
     __slots__ = (
-        "accepted", "accepted_octets", "add", "connections", "count", "errors", "open", "recipients", "rejected",
+        "_counters", "_handshakes", "_sessions", "accepted", "accepted_octets", "add", "connections", "count", "errors",
+        "open", "recipients", "rejected",
     )  # fmt: skip
 
     def __init__(self, counters: Counters, listener: str) -> None:
+        self._counters = counters
+        self._handshakes: dict[tuple[str, str | None, bool], int] = {}
+        self._sessions = {
+            tls: counters.index("smtp_sessions_total", listener=listener, tls=tls)
+            for tls in ("none", "starttls", "implicit")
+        }
         self.add: Final = counters.add
         self.count: Final = counters.count
         self.connections: Final = counters.index("smtp_connections_total", listener=listener)
@@ -83,6 +91,24 @@ class Tally:
         self.accepted: Final = counters.index("messages_accepted_total", listener=listener)
         self.accepted_octets: Final = counters.index("messages_accepted_bytes_total", listener=listener)
         self.recipients: Final = counters.index("recipients_accepted_total", listener=listener)
+
+    def session(self, tls: str) -> None:
+        """Count a session that ended: ``none``, ``starttls`` or ``implicit``."""
+        self.add(self._sessions[tls])
+
+    def handshake(self, evidence: TLSEvidence) -> None:
+        """Count a handshake that completed."""
+        key = (evidence.version, evidence.group, evidence.resumed)
+        column = self._handshakes.get(key)
+        if column is None:
+            column = self._handshakes[key] = self._counters.index(
+                "tls_handshakes_total",
+                direction="inbound",
+                version=evidence.version,
+                group=evidence.group or "none",
+                result="resumed" if evidence.resumed else "full",
+            )
+        self.add(column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gatepost.service.smtp.connection import Connection
 
 BACKLOG_LIMIT: Final = 1 << 17  # octets that may wait in the engine while it waits for us
+SYNC_LIMIT: Final = 1 << 22  # octets of a file that a fast disk syncs while the loop waits
 _PROGRESS: Final = 4096  # octets of content that count as progress within the data timeout
 
 
@@ -284,8 +285,8 @@ class Session:
             return
         connection.hold()
         services = connection.port.services
-        if transaction.large:
-            # A file's sync may take long: off the loop.
+        if transaction.octets > SYNC_LIMIT or (transaction.large and services.intake.slow):
+            # The file's sync may take long: off the loop.
             future = services.loop.run_in_executor(None, transaction.finish)
             future.add_done_callback(lambda done: self._stored(transaction, done.exception() or done.result()))
             return

@@ -37,6 +37,7 @@ from gatepost.store.sqlite.ownership import give_to_owner_of
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PIECE: Final = 64 * 1024  # what is read at once
 _BATCH: Final = 256 * 1024  # what is written at once
+_LOOK_EVERY: Final = 1024 * 1024  # how much is written between two looks at the room that is left
 _MAX_PIECES: Final = 256  # more are joined: a sender of single octets must not fill the memory, nor pass IOV_MAX
 
 Witness = Callable[[Moment], None]
@@ -169,7 +170,7 @@ class BodyFiles:
 class BodyFileWriter:
     """See ``BodyWriter``. Made by ``BodyFiles.writer``."""
 
-    __slots__ = ("_descriptor", "_digest", "_files", "_name", "_pending", "_pieces", "length")
+    __slots__ = ("_descriptor", "_digest", "_files", "_look_at", "_name", "_pending", "_pieces", "length")
 
     def __init__(self, files: BodyFiles, name: str) -> None:
         self._files: Final = files
@@ -178,6 +179,7 @@ class BodyFileWriter:
         self._pending = 0
         self._descriptor = -1
         self._digest = hashlib.sha256()
+        self._look_at = 0
         self.length = 0
 
     def write(self, data: bytes) -> None:
@@ -226,7 +228,9 @@ class BodyFileWriter:
 
     def _flush(self) -> None:
         try:
-            self._files.check_room()
+            if self.length >= self._look_at:
+                self._look_at = self.length + _LOOK_EVERY
+                self._files.check_room()
             if self._descriptor < 0:
                 self._descriptor = _create(self._path)
             for piece in self._pieces:
