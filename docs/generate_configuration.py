@@ -59,6 +59,12 @@ Each entry is one listener. Without any there are three, on this machine alone: 
 and `submissions` on 2465 with implicit TLS."""
 
 
+CERTIFICATES = """\
+The first certificate, that of `[tls]` or else the first of these, is the default: for clients that name no host, or one
+that no certificate has. Of several for one name, exact names come before wildcards; see
+[certificates.md](certificates.md)."""
+
+
 def main() -> int:
     """Write the reference, or check it."""
     text = reference()
@@ -89,6 +95,8 @@ def _section(title: str, text: str, model: type[BaseModel]) -> str:
         lines += [text, ""]
     if model is schema.Listener:
         lines += [LISTENERS, ""]
+    if model is schema.Certificate:
+        lines += [CERTIFICATES, ""]
     lines += ["| key | kind | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         if _model(field.annotation) is None and name != "aliases":

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "gatepost"
 
 # From the ground up: a floor imports only from floors below it, and from itself.
 FLOORS = (
-    "errors", "wire", "tls", "queue", "config", "net", "certs", "observe", "store", "accounts", "mailbox", "delivery",
+    "errors", "wire", "tls", "queue", "policy", "config", "net", "certs", "observe", "store", "accounts", "mailbox", "delivery",
     "service", "serve", "cli",
 )  # fmt: skip
 # Beside the house: what may be used from each of these is named.
@@ -27,7 +27,7 @@ BESIDE = {
 EVERYWHERE = {"_version", "errors"}
 
 # Pure floors: bytes in, values out. No sockets, no clock, no files, no randomness.
-PURE = ("wire", "queue")
+PURE = ("wire", "policy", "queue")
 IMPURE = {
     "asyncio", "datetime", "OpenSSL", "os", "pathlib", "random", "secrets", "select", "selectors", "shutil", "signal",
     "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.interop.letters import Arrived, find
 from tests.interop.patience import free_port, listening, until
-from tests.interop.programs import Done, require, run
+from tests.interop.programs import Done, group_lives, require, run
 
 from gatepost.testing.ca import TestAuthority
 
@@ -91,6 +91,7 @@ class Postfix:
         self.port = free_port()
         self.mailbox = self.base / "mail" / "carol"
         self._authority = authority
+        self._parameters: dict[str, str] = {}
 
     def __enter__(self) -> Postfix:
         try:
@@ -103,9 +104,11 @@ class Postfix:
         return self
 
     def __exit__(self, *_: object) -> None:
+        pid_file = self.base / "queue" / "pid" / "master.pid"
+        group = int(pid_file.read_text()) if pid_file.exists() else 0  # all of its processes are in one group
         self._command("abort")
         try:
-            until(lambda: not listening(self.port), what="Postfix has ended", log=self.log)
+            until(lambda: not (group and group_lives(group)), what="Postfix has ended", log=self.log)
         finally:
             shutil.rmtree(self.base)
 
@@ -132,6 +135,9 @@ class Postfix:
 
     def set(self, **parameters: str) -> None:
         """Change parameters of main.cf (``postconf -e``), and put them in force."""
+        if parameters.items() <= self._parameters.items():
+            return
+        self._parameters.update(parameters)
         settings = [f"{key} = {value}" for key, value in parameters.items()]
         done = run([require("postconf", "postfix"), "-c", self.base / "conf", "-e", *settings])
         assert done.code == 0, done.said

@@ -82,3 +82,12 @@ def run(
             words, input=given, capture_output=True, env=environment, cwd=cwd, timeout=seconds, check=False
         )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process of a process group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

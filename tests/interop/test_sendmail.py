@@ -68,6 +68,14 @@ def test_sendmail_takes_a_message_as_cron_hands_it_over(gatepost_server: Gatepos
     assert arrived.content.endswith("\n\noutput \xe4\n".encode())
 
 
+def test_mail_of_cron_to_root_reaches_the_postmaster(gatepost_server: Gatepost) -> None:
+    """Programs write to accounts of the machine, which have no mailbox here."""
+    sent = letter(ALICE, "root")
+    done = _call(gatepost_server, ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root"], sent.lf)
+    assert done.code == 0, done.said
+    assert gatepost_server.arrived("postmaster@example.test", sent.token).original == sent.lf
+
+
 def test_snail_delivers_through_sendmail(gatepost_server: Gatepost, sendmail: Path) -> None:
     """``mail -s SUBJECT RECIPIENT``."""
     sent = letter(ALICE, BOB)
@@ -101,7 +109,7 @@ def test_sendmail_speaks_smtp_on_its_input(gatepost_server: Gatepost) -> None:
 
 def test_sendmail_refuses_an_unknown_recipient(gatepost_server: Gatepost) -> None:
     """67 (no such user), in one line."""
-    done = _call(gatepost_server, ["-i", "-f", ALICE, "nobody@example.test"], b"Subject: x\n\nx\n")
+    done = _call(gatepost_server, ["-i", "-f", ALICE, "no-such-person@example.test"], b"Subject: x\n\nx\n")
     assert done.code == 67 and len(done.err.splitlines()) == 1, done.said
 
 

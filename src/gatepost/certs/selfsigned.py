@@ -1,45 +1,42 @@
-"""The certificate of a first start: ECDSA P-256, signed by itself, for one host name."""
+"""Certificates that sign themselves: that of a first start, and those of ``gatepost cert new``."""
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from gatepost.certs.keys import KeyKind, make_key, signing_hash
 from gatepost.certs.pem import write_combined
+from gatepost.certs.subject import alternative_names, subject_name, usages
 from gatepost.tls.credential import Credential, make_credential
-from gatepost.tls.names import reference_name
 
 LIFETIME_DAYS: Final = 825
 _CLOCK_SLACK: Final = timedelta(hours=1)
-_COMMON_NAME_LIMIT: Final = 64  # RFC 5280 appendix A.1, ub-common-name
 
 
-def make_self_signed(hostname: str, *, at: float, days: int = LIFETIME_DAYS) -> Credential:
+def make_self_signed(
+    names: str | Sequence[str], *, at: float, days: int = LIFETIME_DAYS, kind: KeyKind = "ecdsa"
+) -> Credential:
     """Make a key and a certificate that it signed itself (RFC 5280 §4.2, RFC 9525).
 
     It is no authority: basicConstraints says so, and who wants to trust it names the certificate itself.
 
-    :param hostname: the server's host name, or its address.
+    :param names: the server's host name or several; addresses and wildcards are names, too.
     :param at: now, in seconds since the epoch.
-    :raises LocalProtocolError: when the host name is none.
+    :raises LocalProtocolError: when a name is none.
     """
-    name = reference_name(hostname)
-    try:
-        alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        alternative = x509.DNSName(name)
-    key = ec.generate_private_key(ec.SECP256R1())
+    named = [names] if isinstance(names, str) else list(names)
+    alternative = alternative_names(named)
+    subject = subject_name(named)
+    key = make_key(kind)
     public = key.public_key()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if len(name) <= _COMMON_NAME_LIMIT else [])
     begin = datetime.fromtimestamp(int(at), UTC)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -48,38 +45,31 @@ def make_self_signed(hostname: str, *, at: float, days: int = LIFETIME_DAYS) -> 
         .not_valid_before(begin - _CLOCK_SLACK)
         .not_valid_after(begin + timedelta(days=days))
         # An empty subject makes the names critical (RFC 5280 §4.2.1.6).
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=not list(subject))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=False,
-                crl_sign=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
+        .add_extension(alternative, critical=not list(subject))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
-        .sign(key, hashes.SHA256())
     )
-    return make_credential([certificate], key, source=f"self-signed for {name}", at=at)
+    for extension, critical in usages(rsa=isinstance(key, rsa.RSAPrivateKey)):
+        builder = builder.add_extension(extension, critical=critical)
+    certificate = builder.sign(key, signing_hash(key))
+    return make_credential([certificate], key, source=f"self-signed for {', '.join(named)}", at=at)
 
 
-def write_self_signed(path: Path, hostname: str, *, at: float, days: int = LIFETIME_DAYS) -> Credential:
+def write_self_signed(
+    path: Path,
+    names: str | Sequence[str],
+    *,
+    at: float,
+    days: int = LIFETIME_DAYS,
+    kind: KeyKind = "ecdsa",
+    replace: bool = True,
+) -> Credential:
     """Make a self-signed certificate and write it as a combined file of mode 0600.
 
-    :raises CertificateError: when it cannot be written.
-    :raises LocalProtocolError: when the host name is none.
+    :param replace: False never overwrites a file.
+    :raises CertificateError: when it cannot be written, or is there and may not be replaced.
+    :raises LocalProtocolError: when a name is none.
     """
-    credential = make_self_signed(hostname, at=at, days=days)
-    write_combined(path, credential.key, (credential.certificate, *credential.chain))
+    credential = make_self_signed(names, at=at, days=days, kind=kind)
+    write_combined(path, credential.key, (credential.certificate, *credential.chain), replace=replace)
     return credential

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "send": "send",
     "queue": "queue",
     "user": "user",
+    "cert": "cert",
     "config": "config",
     "backup": "backup",
     "completion": "completion",

@@ -32,14 +32,16 @@ def _where(config: Config) -> str:
 
 
 def _certificate(config: Config) -> Iterator[str]:
-    if config.tls.certificate is None:
-        return  # the first start makes one
+    from gatepost.certs.configured import named_certificates, needs_self_signed
     from gatepost.tls.credential import load_credential
 
-    try:
-        load_credential(config.tls.certificate, config.tls.key)
-    except CertificateError as error:
-        yield f"tls.certificate: {error.message}"
+    if needs_self_signed(config):
+        return  # the first start makes one
+    for named in named_certificates(config):
+        try:
+            load_credential(named.file, named.key)
+        except CertificateError as error:
+            yield f"{named.setting}: {error.message}"
 
 
 def _files(config: Config) -> Iterator[str]:
@@ -62,9 +64,8 @@ def _files(config: Config) -> Iterator[str]:
 
 
 def _data(config: Config) -> Iterator[str]:
-    for key, directory in (("data", config.data), ("run_directory", config.run_directory)):
-        if directory is None:
-            continue
+    wanted = {"data": config.data} | ({"run_directory": config.runtime} if config.runtime != config.data else {})
+    for key, directory in wanted.items():
         nearest = next((path for path in (directory, *directory.parents) if path.exists()), Path("/"))
         if not nearest.is_dir():
             yield f"{key}: {nearest} is not a directory"

@@ -10,12 +10,15 @@ import click
 
 from gatepost.cli import exits, passwords
 from gatepost.cli.exits import CommandError
-from gatepost.cli.output import moment, print_json, print_table
+from gatepost.cli.output import amount, moment, print_json, print_table
 from gatepost.cli.owner import as_owner
 from gatepost.cli.settings import Settings, common_options, pass_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gatepost.accounts.users import Users
+    from gatepost.mailbox import Usage
     from gatepost.wire.sasl.secret import Secret
 
 _CODES = {"missing": exits.NO_USER, "exists": exits.CANNOT_CREATE}
@@ -23,7 +26,7 @@ _CODES = {"missing": exits.NO_USER, "exists": exits.CANNOT_CREATE}
 
 @click.group("user")
 def command() -> None:
-    """Add, list and delete users, and set their passwords.
+    """Add, list, disable and delete users, and set their passwords.
 
     A change is in effect at once; the server need not be reloaded.
     """
@@ -115,13 +118,52 @@ def delete(settings: Settings, address: str) -> None:
     _tell(settings, name, None, f"deleted {name}; the mailbox stays where it is, below data/mail")
 
 
+@command.command("disable")
+@click.argument("address")
+@common_options
+@pass_settings
+def disable(settings: Settings, address: str) -> None:
+    """Refuse a user's logins. Mail for it is still taken and kept."""
+    _set_disabled(settings, address, True)
+
+
+@command.command("enable")
+@click.argument("address")
+@common_options
+@pass_settings
+def enable(settings: Settings, address: str) -> None:
+    """Allow the logins of a user that was disabled."""
+    _set_disabled(settings, address, False)
+
+
+def _set_disabled(settings: Settings, address: str, disabled: bool) -> None:
+    with _users(settings) as users:
+        users.set_disabled(address, disabled)
+        account = users.find(address)
+    name = account.address if account else address
+    _tell(settings, name, None, f"{name} {'can no longer' if disabled else 'can'} log in")
+
+
+def _mailbox(data: Path, address: str) -> Usage | None:
+    """How much a user's mailbox holds; None when it cannot be read."""
+    from gatepost.errors import GatepostError
+    from gatepost.mailbox import Maildir, mailbox_root
+
+    try:
+        return Maildir(mailbox_root(data, address)).usage()
+    except GatepostError:
+        return None
+
+
 @command.command("list")
 @common_options
 @pass_settings
 def list_users(settings: Settings) -> None:
-    """List the users."""
+    """List the users, with what their mailboxes hold and when they last logged in."""
+    data = settings.config().data
     with _users(settings) as users:
         accounts = users.list()
+        mailboxes = {account.address: _mailbox(data, account.address) for account in accounts}
     if settings.json:
         print_json(
             [
@@ -131,19 +173,26 @@ def list_users(settings: Settings) -> None:
                     "password_set_at": account.password_set_at,
                     "disabled": account.disabled,
                     "last_login": account.last_login,
+                    "messages": usage.messages if usage else None,
+                    "bytes": usage.octets if usage else None,
                 }
                 for account in accounts
+                for usage in (mailboxes[account.address],)
             ]
         )
         return
     rows = [
         (
             account.address,
+            usage.messages if usage else "?",
+            amount(usage.octets) if usage else "?",
             moment(account.created_at),
             moment(account.password_set_at),
             moment(account.last_login) or "never",
             "disabled" if account.disabled else "",
         )
         for account in accounts
+        for usage in (mailboxes[account.address],)
     ]
-    print_table(("address", "created", "password set", "last login", "state"), rows, empty="there are no users")
+    columns = ("address", "messages", "size", "created", "password set", "last login", "state")
+    print_table(columns, rows, empty="there are no users")

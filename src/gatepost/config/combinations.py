@@ -7,28 +7,25 @@ wrong type in one place and an impossible combination in another gets both probl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 from gatepost.config.endpoints import parse_bind
+from gatepost.config.problems import Key, Problem
 from gatepost.config.quantities import parse_duration
+from gatepost.config.rule_combinations import impossible_rules
 
-Key: TypeAlias = tuple[str | int, ...]
 _VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong: where, and what."""
-
-    key: Key
-    text: str
+_TAKEN: Final = {"local": "the local socket", "metrics": "the metrics page"}
 
 
 def impossible(tables: Mapping[str, Any]) -> list[Problem]:
     """Every impossible combination in the tables of a configuration."""
     return [
         *_tls(_table(tables.get("tls"))),
+        *_certificates(tables.get("certificate"), _table(tables.get("tls")).get("certificate")),
         *_listeners(tables.get("listener"), _table(tables.get("metrics")).get("bind")),
         *_delivery(_table(tables.get("delivery"))),
+        *impossible_rules(tables),
         *_domains(tables.get("domains")),
     ]
 
@@ -49,6 +46,17 @@ def _tls(tls: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("tls", "suites"), "suites are for TLS 1.3, which tls.maximum rules out; set tls.ciphers")
 
 
+def _certificates(certificates: object, first: object) -> Iterator[Problem]:
+    seen = {str(first)} if first is not None else set()
+    for index, certificate in enumerate(certificates if isinstance(certificates, list | tuple) else ()):
+        file = _table(certificate).get("file")
+        if file is None:
+            continue  # the schema says so
+        if str(file) in seen:
+            yield Problem(("certificate", index, "file"), f'"{file}" is named twice')
+        seen.add(str(file))
+
+
 def _listeners(listeners: object, metrics: object) -> Iterator[Problem]:
     names: dict[str, int] = {}
     binds: dict[tuple[str, int], str] = {}
@@ -58,6 +66,8 @@ def _listeners(listeners: object, metrics: object) -> Iterator[Problem]:
         name = table.get("name")
         if isinstance(name, str) and names.setdefault(name, index) != index:
             yield Problem(("listener", index, "name"), f'a second listener with the name "{name}"')
+        if isinstance(name, str) and name in _TAKEN:
+            yield Problem(("listener", index, "name"), f'"{name}" is the name of {_TAKEN[name]}; choose another')
         yield from _binds(("listener", index, "bind"), table.get("bind"), f'listener "{name}"', binds)
     yield from _binds(("metrics", "bind"), metrics, "[metrics]", binds)
 
@@ -101,6 +111,11 @@ def _delivery(delivery: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("delivery", "smarthost_user"), "a user for no smarthost; set delivery.smarthost")
     if smarthost is None and delivery.get("smarthost_tls") == "implicit":
         yield Problem(("delivery", "smarthost_tls"), "implicit TLS to no smarthost; set delivery.smarthost")
+    if delivery.get("tls_only_listed") is True and delivery.get("tls_level", "may") not in ("may", "none"):
+        yield Problem(
+            ("delivery", "tls_only_listed"),
+            "sends in the clear to all that are not listed, which tls_level forbids; remove one of them",
+        )
     if delivery.get("tls_level") == "none":
         if delivery.get("smarthost_tls") == "implicit":
             yield Problem(("delivery", "tls_level"), 'cannot be "none" with smarthost_tls = "implicit"')

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gatepost.config.entries import FILE_PREFIX
 from gatepost.config.locate import Key, locate
 
 LOCAL: Final = Path("gatepost.toml")
@@ -52,10 +53,11 @@ def find_main(named: Path | None) -> Path | None:
     return named or next((path for path in (LOCAL, SYSTEM) if path.is_file()), None)
 
 
-def read_sources(main: Path | None, path_keys: frozenset[Key]) -> Sources:
+def read_sources(main: Path | None, path_keys: frozenset[Key], entry_keys: frozenset[Key] = frozenset()) -> Sources:
     """Read and merge the main file and its ``conf.d``.
 
     :param path_keys: the keys whose values are paths; a relative one is made absolute, beside its own file.
+    :param entry_keys: the keys whose entries may be ``file:PATH``; those paths are made absolute, too.
     """
     sources = Sources(main)
     if main is None:
@@ -70,6 +72,7 @@ def read_sources(main: Path | None, path_keys: frozenset[Key]) -> Sources:
             continue
         sources.files.append(file)
         _absolute(tables[0], path_keys, absolute(file).parent)
+        _absolute_entries(tables[0], entry_keys, absolute(file).parent)
         _merge(sources, file, tables[1], sources.tables, tables[0], (), ())
     return sources
 
@@ -107,12 +110,39 @@ def _read(file: Path, sources: Sources) -> tuple[dict[str, Any], dict[Key, int]]
 
 def _absolute(tables: dict[str, Any], path_keys: frozenset[Key], directory: Path) -> None:
     for *parents, name in path_keys:
-        table: Any = tables
+        holders = [tables]
         for parent in parents:
-            table = table.get(parent) if isinstance(table, dict) else None
-        if isinstance(table, dict) and isinstance(table.get(name), str) and table[name]:
-            value = Path(table[name])
-            table[name] = str(directory / (value.expanduser() if table[name].startswith("~") else value))
+            holders = [inner for table in holders for inner in _tables_in(table.get(str(parent)))]
+        for table in holders:
+            text = table.get(str(name))
+            if isinstance(text, str) and text:
+                table[str(name)] = str(directory / (Path(text).expanduser() if text.startswith("~") else text))
+
+
+def _absolute_entries(tables: dict[str, Any], entry_keys: frozenset[Key], directory: Path) -> None:
+    for array, name in entry_keys:
+        for table in _tables_in(tables.get(str(array))):
+            value = table.get(str(name))
+            entries = value if isinstance(value, list) else [value]
+            if any(isinstance(entry, str) and FILE_PREFIX in entry for entry in entries):
+                table[str(name)] = [_absolute_entry(entry, directory) for entry in entries]
+
+
+def _absolute_entry(entry: object, directory: Path) -> object:
+    """``file:PATH`` and ``!file:PATH`` with the path made absolute; any other entry as it is."""
+    if not isinstance(entry, str):
+        return entry
+    mark = "!" if entry.startswith("!") else ""
+    text = entry.removeprefix("!").strip()
+    if not text.startswith(FILE_PREFIX):
+        return entry
+    path = text.removeprefix(FILE_PREFIX)
+    return f"{mark}{FILE_PREFIX}{directory / Path(path).expanduser()}" if path else entry
+
+
+def _tables_in(value: object) -> list[dict[str, Any]]:
+    """A table, or the tables of a list."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
 
 
 def _merge(

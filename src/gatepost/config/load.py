@@ -12,10 +12,11 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gatepost.config.combinations import Problem, impossible
+from gatepost.config.combinations import impossible
 from gatepost.config.files import Sources, absolute, find_main, read_sources
 from gatepost.config.locate import Key
-from gatepost.config.schema import Config
+from gatepost.config.problems import Problem
+from gatepost.config.schema import AddressEntries, Config, ExemptEntries, Inbound, Outbound, Relay
 from gatepost.errors import ConfigError
 
 # What the validator says, in the words of someone who looks at a TOML file.
@@ -64,7 +65,7 @@ def reload(config: Config) -> Config:
 
 def load_with_sources(path: Path | None = None, *, data: Path | None = None) -> tuple[Config, Sources]:
     """Read the configuration, and say where each key came from. Arguments and errors as in ``load``."""
-    sources = read_sources(find_main(path), path_keys())
+    sources = read_sources(find_main(path), path_keys(), entry_keys())
     if data is not None:
         sources.tables["data"] = str(absolute(data))
     if sources.problems:
@@ -77,7 +78,7 @@ def load_with_sources(path: Path | None = None, *, data: Path | None = None) -> 
         problems += _problems(error.errors(include_url=False, include_input=True))
     if problems:
         raise _refusal([f"{sources.place(key)}: {written(key)}: {text}" for key, text in _ordered(problems, sources)])
-    config.remember(absolute(sources.main) if sources.main else None, absolute(data) if data else None)
+    config.remember(absolute(sources.main) if sources.main else None, absolute(data) if data else None, sources.place)
     return config, sources
 
 
@@ -90,16 +91,28 @@ def written(key: Key) -> str:
 
 
 def path_keys(model: type[BaseModel] = Config, prefix: Key = ()) -> frozenset[Key]:
-    """The keys of the schema whose values are paths; tables in lists have none."""
+    """The keys of the schema whose values are paths; for the tables of a list, the list's key and their own."""
     keys: set[Key] = set()
-    for name, field in model.model_fields.items():
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         kinds = set(_kinds(field.annotation))
         if Path in kinds:
             keys.add((*prefix, name))
-        for kind in kinds:
+        for kind in (*kinds, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 keys |= path_keys(kind, (*prefix, name))
     return frozenset(keys)
+
+
+def entry_keys() -> frozenset[Key]:
+    """The keys of rules whose entries may be ``file:PATH``."""
+    wanted = (AddressEntries | None, ExemptEntries | None)
+    return frozenset(
+        (table, field.alias or name)
+        for table, model in (("inbound", Inbound), ("outbound", Outbound), ("relay", Relay))
+        for name, field in model.model_fields.items()
+        if field.annotation in wanted
+    )
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
@@ -162,7 +175,7 @@ def known_names(table: Key) -> list[str]:
             inner = model.model_fields[part].annotation
             kinds = (*_kinds(inner), *get_args(inner))
             model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _nearest(name: str, table: Key) -> str:

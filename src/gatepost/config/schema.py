@@ -10,8 +10,9 @@ Relative paths in a file are relative to that file (``config.load`` sees to it).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -28,8 +29,10 @@ from pydantic_core import PydanticCustomError
 from gatepost.config.addresses import AddressList
 from gatepost.config.combinations import impossible
 from gatepost.config.endpoints import parse_bind, parse_endpoint, parse_nameserver
+from gatepost.config.entries import check_addresses, check_certificate_name, check_exempt, check_fingerprint, check_name
 from gatepost.config.names import check_address, check_domain, system_hostname
 from gatepost.config.quantities import format_duration, parse_duration, parse_size
+from gatepost.policy.levels import SEATS
 
 
 def _address_list(value: object) -> AddressList:
@@ -57,8 +60,46 @@ def _checked(check: Any) -> BeforeValidator:
     return BeforeValidator(keep)
 
 
-def _alias_name(value: object) -> object:
+def _alias_target(value: object) -> object:
     return check_address(value, bare_local=True) if isinstance(value, str) else value
+
+
+def _alias_name(value: object) -> object:
+    """A name, an address, or ``@domain`` for the rest of a domain."""
+    if isinstance(value, str) and value.startswith("@"):
+        return f"@{check_domain(value[1:])}"
+    return _alias_target(value)
+
+
+def _entries(check: Any) -> tuple[Any, ...]:
+    """A list of text, each entry read by a function that raises ValueError; one entry needs no brackets."""
+
+    def read(value: object) -> object:
+        value = _one_or_many(value)
+        if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+            return tuple(check(entry) for entry in value)
+        return value
+
+    return Field(min_length=1, max_length=10000), BeforeValidator(read)
+
+
+def _rule_addresses(value: object) -> object:
+    value = _one_or_many(value)
+    if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+        check_addresses(value)
+    return value
+
+
+def _seated(value: object) -> object:
+    if isinstance(value, str) and value in SEATS:
+        raise ValueError(f'"{value}" {SEATS[value]}')
+    return value
+
+
+def _not_yet(value: object) -> object:
+    if value not in (None, "no"):
+        raise ValueError("clients are not asked for certificates in this version; leave this key out")
+    return value
 
 
 Duration: TypeAlias = Annotated[
@@ -75,13 +116,24 @@ Domain: TypeAlias = Annotated[
     str, BeforeValidator(lambda value: check_domain(value) if isinstance(value, str) else value)
 ]
 AliasName: TypeAlias = Annotated[str, BeforeValidator(_alias_name)]
+AliasTarget: TypeAlias = Annotated[str, BeforeValidator(_alias_target)]
 AliasTargets: TypeAlias = Annotated[
-    tuple[AliasName, ...], Field(min_length=1, max_length=1000), BeforeValidator(_one_or_many)
+    tuple[AliasTarget, ...], Field(min_length=1, max_length=1000), BeforeValidator(_one_or_many)
 ]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][-a-z0-9_]{0,62}$")]
 Count: TypeAlias = Annotated[int, Strict()]
 Switch: TypeAlias = Annotated[bool, Strict()]
 TLSVersion: TypeAlias = Literal["TLSv1.2", "TLSv1.3"]
+AddressEntries: TypeAlias = Annotated[
+    tuple[str, ...], Field(min_length=1, max_length=10000), BeforeValidator(_rule_addresses)
+]
+NameEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_name)]
+ExemptEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_exempt)]
+CertificateNames: TypeAlias = Annotated[tuple[str, ...], *_entries(check_certificate_name)]
+Fingerprints: TypeAlias = Annotated[tuple[str, ...], *_entries(check_fingerprint)]
+
+SYSTEM_DATA: Final = Path("/var/lib/gatepost")
+SYSTEM_RUN: Final = Path("/run/gatepost")
 
 
 class Table(BaseModel):
@@ -94,6 +146,7 @@ class Table(BaseModel):
         arbitrary_types_allowed=True,
         str_max_length=4096,
         hide_input_in_errors=True,
+        serialize_by_alias=True,  # `from` and `except` are no names in Python
     )
 
 
@@ -103,7 +156,7 @@ class TLS(Table):
     certificate: Path | None = Field(
         default=None,
         description="PEM file with the certificate and its chain, and the key too unless `key` is set. "
-        "Without it the first start makes a self-signed one.",
+        "Without it and without a `[[certificate]]` the first start makes a self-signed one.",
     )
     key: Path | None = Field(
         default=None, description="PEM file with the private key, when it is not in `certificate`."
@@ -119,6 +172,13 @@ class TLS(Table):
     ca_file: Path | None = Field(
         default=None, description="PEM file with the authorities that are trusted; unset: those of the system."
     )
+
+
+class Certificate(Table):
+    """A further certificate: shown to clients that ask for one of its names, or that need its kind of key."""
+
+    file: Path = Field(description="PEM file with the certificate and its chain, and the key too unless `key` is set.")
+    key: Path | None = Field(default=None, description="PEM file with the private key, when it is not in `file`.")
 
 
 class Listener(Table):
@@ -140,6 +200,96 @@ class Listener(Table):
         default="offer",
         description="`offer` it, `require` it before mail, or `deny` it: neither offered nor accepted. "
         "A submission listener takes a login only inside TLS whatever stands here.",
+    )
+
+
+class Inbound(Table):
+    """Which clients may, must and must not use TLS, and how."""
+
+    addresses: AddressEntries | None = Field(
+        default=None, alias="from", description="Addresses of the clients; unset: everybody."
+    )
+    listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_one_or_many)] | None = Field(
+        default=None, description="Names of the listeners; unset: every one."
+    )
+    exempt: AddressEntries | None = Field(
+        default=None, alias="except", description="Addresses that the rule does not match."
+    )
+    starttls: Literal["offer", "require", "deny"] | None = Field(
+        default=None,
+        description="`offer` it, `require` it before mail, or `deny` it: neither offered nor accepted; where TLS comes "
+        "first, `deny` refuses the connection. Unset: as the listener says.",
+    )
+    minimum: TLSVersion | None = Field(default=None, description="Oldest TLS version spoken; unset: `tls.minimum`.")
+    maximum: TLSVersion | None = Field(default=None, description="Newest TLS version spoken; unset: `tls.maximum`.")
+    ciphers: str | None = Field(default=None, min_length=1, description="TLS 1.2 ciphers; unset: `tls.ciphers`.")
+    suites: str | None = Field(default=None, min_length=1, description="TLS 1.3 suites; unset: `tls.suites`.")
+    resumption: Switch | None = Field(default=None, description="Whether sessions may be resumed; unset: they may.")
+    client_certificate: Annotated[Literal["no", "ask", "require"], BeforeValidator(_not_yet)] | None = Field(
+        default=None, description="Whether clients are asked for a certificate. In this version `no` is all there is."
+    )
+
+
+class Outbound(Table):
+    """How other servers are approached: by destination, by the server's name and by its address."""
+
+    to: NameEntries | None = Field(
+        default=None,
+        description="Domains of the mail, `.example.com` for those below one; with a smarthost, its name. "
+        "Unset: every one.",
+    )
+    mx: NameEntries | None = Field(default=None, description="Names of servers, as in `to`; unset: every one.")
+    server: AddressEntries | None = Field(default=None, description="Addresses of servers; unset: every one.")
+    exempt: ExemptEntries | None = Field(
+        default=None,
+        alias="except",
+        description="Addresses and names, of destinations or servers, that the rule does not match.",
+    )
+    level: (
+        Annotated[Literal["none", "may", "encrypt", "fingerprint", "verify", "secure"], BeforeValidator(_seated)] | None
+    ) = Field(
+        default=None,
+        description="As `delivery.tls_level`, and `fingerprint`: a certificate of `fingerprints`; `secure`: a trusted "
+        "certificate for the name of the destination, not of the MX host.",
+    )
+    ca: Path | None = Field(
+        default=None,
+        description="PEM file with the authorities trusted, or the server's own self-signed certificate; "
+        "unset: `delivery.ca_file`.",
+    )
+    fingerprints: Fingerprints | None = Field(
+        default=None, description="SHA-256 of certificates or of public keys, in hexadecimal, for `fingerprint`."
+    )
+    names: CertificateNames | None = Field(
+        default=None,
+        description="Names of which the certificate must have one, `.example.com` for any below it; unset: the "
+        "server's (`verify`), or the destination's and those below it (`secure`).",
+    )
+    ciphers: str | None = Field(default=None, min_length=1, description="TLS 1.2 ciphers; unset: `tls.ciphers`.")
+    suites: str | None = Field(default=None, min_length=1, description="TLS 1.3 suites; unset: `tls.suites`.")
+    minimum: TLSVersion | None = Field(default=None, description="Oldest TLS version spoken; unset: `tls.minimum`.")
+    maximum: TLSVersion | None = Field(default=None, description="Newest TLS version spoken; unset: `tls.maximum`.")
+    client_certificate: Path | None = Field(
+        default=None, description="PEM file with the certificate, chain and key that are shown when asked for."
+    )
+    port: Count | None = Field(default=None, ge=1, le=65535, description="Port; unset: `delivery.port`.")
+    implicit: Switch | None = Field(
+        default=None, description="TLS from the first byte, on port 465 unless `port` says otherwise."
+    )
+
+
+class Relay(Table):
+    """Who may send to domains that are not ours without a login. Without an entry nobody may."""
+
+    addresses: AddressEntries | None = Field(default=None, alias="from", description="Addresses of the clients.")
+    listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_one_or_many)] | None = Field(
+        default=None, description="Names of the listeners; unset: every one for mail from servers."
+    )
+    certificate_email: Annotated[object, BeforeValidator(_not_yet)] = Field(
+        default=None, description="Reserved: relaying by a client's certificate is not in this version."
+    )
+    certificate_fingerprint: Annotated[object, BeforeValidator(_not_yet)] = Field(
+        default=None, description="Reserved: relaying by a client's certificate is not in this version."
     )
 
 
@@ -210,6 +360,11 @@ class Delivery(Table):
         description="TLS towards other servers: `none`, `may` (when offered, unverified, in the clear otherwise), "
         "`encrypt` (always, unverified), `verify` (always, with a trusted certificate for the server's name).",
     )
+    tls_only_listed: Switch = Field(
+        default=False,
+        description="Ask for TLS only where an `[[outbound]]` rule sets a `level`; everywhere else mail goes in the "
+        "clear.",
+    )
     ca_file: Path | None = Field(
         default=None, description="PEM file with the authorities trusted at `verify`; unset: `tls.ca_file`."
     )
@@ -258,9 +413,9 @@ def default_listeners() -> tuple[Listener, ...]:
 
 
 def default_data() -> Path:
-    """``/var/lib/gatepost`` for root, otherwise ``gatepost`` in the XDG state folder."""
+    """``SYSTEM_DATA`` for root, otherwise ``gatepost`` in the XDG state folder."""
     if os.geteuid() == 0:
-        return Path("/var/lib/gatepost")
+        return SYSTEM_DATA
     state = os.environ.get("XDG_STATE_HOME", "")
     return (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "gatepost"
 
@@ -283,7 +438,11 @@ class Config(Table):
         description="Directory of the queue, the accounts and the mail; unset: /var/lib/gatepost for root, "
         "else gatepost in the XDG state folder.",
     )
-    run_directory: Path | None = Field(default=None, description="Directory of the local sockets; unset: `data`.")
+    run_directory: Path | None = Field(
+        default=None,
+        description="Directory of the local sockets `control.sock` and `sendmail.sock`; unset: /run/gatepost when "
+        "`data` is /var/lib/gatepost, else `data`.",
+    )
     user: str = Field(
         default="gatepost",
         pattern=r"^[A-Za-z_][-A-Za-z0-9_.]{0,31}$",
@@ -302,18 +461,23 @@ class Config(Table):
         default="text", description="Form of the log lines: `text` (key=value) or `json`."
     )
     tls: TLS = Field(default_factory=TLS)
+    certificate: tuple[Certificate, ...] = Field(default=(), max_length=1000)
     listener: tuple[Listener, ...] = Field(default_factory=default_listeners, min_length=1, max_length=256)
+    inbound: tuple[Inbound, ...] = Field(default=(), max_length=1000)
+    outbound: tuple[Outbound, ...] = Field(default=(), max_length=10000)
+    relay: tuple[Relay, ...] = Field(default=(), max_length=1000)
     limits: Limits = Field(default_factory=Limits)
     delivery: Delivery = Field(default_factory=Delivery)
     aliases: dict[AliasName, AliasTargets] = Field(
         default_factory=dict,
-        description="Other names of mailboxes: `name` (in every domain of ours) or `name@domain` = one target or "
-        "a list, each a name here or an address anywhere.",
+        description="Other names of mailboxes: `name` (in every domain of ours), `name@domain`, or `@domain` for the "
+        "rest of a domain = one target or a list, each a name here or an address anywhere.",
     )
     metrics: Metrics = Field(default_factory=Metrics)
 
     _source: Path | None = PrivateAttr(None)
     _given_data: Path | None = PrivateAttr(None)
+    _place: Callable[[tuple[str | int, ...]], str] = PrivateAttr(lambda key: "")
 
     @property
     def source(self) -> Path | None:
@@ -325,14 +489,21 @@ class Config(Table):
         """``data`` when it was given apart from the file, as by ``--data``."""
         return self._given_data
 
-    def remember(self, source: Path | None, given_data: Path | None) -> None:
-        """Called by the loader alone: what to read again on a reload."""
-        self._source, self._given_data = source, given_data
+    def remember(
+        self, source: Path | None, given_data: Path | None, place: Callable[[tuple[str | int, ...]], str]
+    ) -> None:
+        """Called by the loader alone: what to read again on a reload, and where each key stands."""
+        self._source, self._given_data, self._place = source, given_data, place
+
+    def place(self, *key: str | int) -> str:
+        """``FILE:LINE`` of a key, or of the table around it; empty for tables that were not read from a file."""
+        return self._place(key)
 
     @property
     def runtime(self) -> Path:
-        """Where the local sockets are: ``run_directory``, else ``data``."""
-        return self.run_directory or self.data
+        """Where the local sockets are. Only the system's own server, the one on ``SYSTEM_DATA``, has the directory that
+        every program of the machine looks in; another one beside it, on other data, would take its sockets away."""
+        return self.run_directory or (SYSTEM_RUN if self.data == SYSTEM_DATA else self.data)
 
     @model_validator(mode="after")
     def _refuse_impossible(self) -> Config:

@@ -1,14 +1,8 @@
 """One attempt on one server: connect, greet, protect, log in. What comes out is an open ``Session``.
 
-``opening`` is the conversation itself, a dialogue without I/O. TLS comes about by level:
-
-============  ====================================================================================================
-``none``      never asked for
-``may``       asked for where it is listed, any certificate; where it does not come about, once more on a *new*
-              connection in the clear, and the log says so
-``encrypt``   must come about, any certificate; otherwise the message waits
-``verify``    must come about, with a trusted certificate for the name of the server; otherwise the message waits
-============  ====================================================================================================
+``Opening`` is the conversation itself, a dialogue without I/O. TLS comes about as the level says (``policy.levels``):
+where it was asked for and does not come about, a level that does not insist on it tries once more on a *new* connection
+in the clear, and the log says so; where the level insists, the message waits.
 
 A connection on which a handshake failed is never used again, and plaintext injected behind the go-ahead leads to no
 second attempt at any level. A password is sent inside TLS only.
@@ -19,7 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar, final
+from typing import Protocol, TypeAlias, TypeVar, final
 
 from gatepost.config.endpoints import format_endpoint
 from gatepost.delivery.route import Hop, Kind
@@ -28,7 +22,8 @@ from gatepost.delivery.trouble import Stage, Trouble, trouble_of
 from gatepost.errors import GatepostError, LocalProtocolError
 from gatepost.net.dial import dial
 from gatepost.observe.logs import event
-from gatepost.queue.outcome import Outcome, Result
+from gatepost.policy.levels import DEMANDS, Level, reached
+from gatepost.queue.outcome import Outcome, Protection, Result
 from gatepost.tls.contexts import ClientContext, ClientTLS
 from gatepost.wire.dialogue import Dialogue, upgrade
 from gatepost.wire.sasl.mechanisms import choose
@@ -39,7 +34,6 @@ from gatepost.wire.smtp.refusals import StartTLSRefused
 from gatepost.wire.smtp.timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from gatepost.wire.upgrade import Origin, TLSEvidence
 
-Level: TypeAlias = Literal["none", "may", "encrypt", "verify"]
 Client: TypeAlias = PlainClient | SecureClient
 T = TypeVar("T")
 
@@ -52,11 +46,13 @@ class Target:
     :param hop: the host and its port.
     :param address: the IP address to connect to.
     :param kind: how the route came about.
+    :param approach: how this server is approached, where rules have a say in it; None is as all others.
     """
 
     hop: Hop
     address: str
     kind: Kind
+    approach: Approach | None = None
 
     @property
     def remote(self) -> str:
@@ -69,13 +65,16 @@ class Target:
 @final
 @dataclass(frozen=True, slots=True)
 class Approach:
-    """How servers are approached; one for all servers, from the configuration.
+    """How servers are approached: from the configuration for all of them, from a decision of the rules for one.
 
     :param hostname: our name in EHLO.
     :param level: the TLS level.
     :param tls: with whom we trust; None only at level ``none``.
     :param implicit: whether TLS begins with the first octet (RFC 8314 §3.3), for a smarthost.
     :param credentials: what we log in with, for a smarthost, or None.
+    :param names: the names of which the certificate must have one; none: the server's.
+    :param pins: SHA-256 of certificates or public keys, for ``fingerprint``.
+    :param rule: what decided the level, for the log.
     """
 
     hostname: str
@@ -86,18 +85,36 @@ class Approach:
     connect_seconds: float = 30.0
     handshake_seconds: float = 30.0
     timeouts: ClientTimeouts = DEFAULT_TIMEOUTS
+    names: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    rule: str = "delivery.tls_level"
 
     @property
     def key(self) -> tuple[object, ...]:
         """What decides how a connection was protected: one made under another key is never used instead."""
         user = self.credentials.user if self.credentials is not None else None
-        return (self.hostname, self.level, self.tls, self.implicit, user)
+        return (self.hostname, self.level, self.tls, self.implicit, user, self.names, self.pins, self.rule)
 
     def settings(self, target: Target) -> ClientTLS | None:
-        """What TLS with this server asks for: its name, as the route gave it, is the one to verify."""
-        if self.level == "none" or self.tls is None:
+        """What TLS with this server asks for: where no names are set, its name, as the route gave it, is verified."""
+        demand = DEMANDS[self.level]
+        if not demand.asks or self.tls is None:
             return None
-        return ClientTLS(self.tls, target.hop.host, self.level)
+        if demand.certificate == "pinned":
+            return ClientTLS(self.tls, target.hop.host, "fingerprint", pins=self.pins)
+        if demand.certificate == "trusted":
+            return ClientTLS(self.tls, target.hop.host, "verify", self.names)
+        return ClientTLS(self.tls, target.hop.host, "encrypt" if demand.insists else "may", self.names)
+
+    @property
+    def insists(self) -> bool:
+        """Whether nothing is said to the server without TLS: a password makes it a must, too."""
+        return DEMANDS[self.level].insists or self.implicit or self.credentials is not None
+
+    def protection(self, evidence: TLSEvidence | None) -> Protection:
+        """What was asked of TLS, and what came about."""
+        status = None if evidence is None else evidence.verification.status
+        return Protection(self.level, reached(self.level, status), self.rule)
 
 
 class Connection(Protocol):
@@ -150,10 +167,10 @@ class Opening:
         client = PlainClient(origin, hostname=approach.hostname, timeouts=approach.timeouts)
         yield from client.greeting()
         self.stage = Stage.HELLO
-        may = approach.level in ("none", "may") and approach.credentials is None  # a password makes TLS a must
-        capabilities = yield from client.hello(helo_fallback=may)
+        asks, insists = DEMANDS[approach.level].asks, approach.insists
+        capabilities = yield from client.hello(helo_fallback=not insists)
         self._look_in_the_mirror(capabilities)
-        if self._in_clear or approach.level == "none" or (may and not capabilities.starttls):
+        if self._in_clear or not asks or not (insists or capabilities.starttls):
             if approach.credentials is not None:
                 raise LocalProtocolError("a password is sent inside TLS only")
             return client, capabilities
@@ -206,13 +223,12 @@ async def open_session(
     except Trouble as trouble:
         failed(trouble)
         if trouble.injected:
-            event("delivery.plaintext_after_upgrade", "error", relay=target.remote, reason=trouble.message)
-        if not (
-            trouble.in_clear and approach.level == "may" and approach.credentials is None and not approach.implicit
-        ):
+            event("delivery.plaintext-after-upgrade", "error", relay=target.remote, reason=trouble.message)
+        if not trouble.in_clear or approach.insists:
             raise
         event(
-            "delivery.in_clear", "notice", relay=target.remote, reason=trouble.message, level="may",
+            "delivery.in-clear", "notice", relay=target.remote, reason=trouble.message, level=approach.level,
+            rule=approach.rule,
             result=trouble.outcome.tlsrpt.value if trouble.outcome.tlsrpt else None,
         )  # fmt: skip
     try:
@@ -238,10 +254,12 @@ async def _try(target: Target, approach: Approach, dialer: Dialer, *, in_clear: 
             stage = opening.stage
             client, capabilities = await connection.run(opening.starttls(connection.origin))
         opened = True
-        return Session(connection, client, capabilities, target.remote)
+        return Session(
+            connection, client, capabilities, target.remote, approach.protection(connection.evidence)
+        )
     except (GatepostError, OSError) as error:
-        reached = stage if stage in (Stage.CONNECT, Stage.TLS) else opening.stage
-        raise trouble_of(error, reached, remote=target.remote) from error
+        stage = stage if stage in (Stage.CONNECT, Stage.TLS) else opening.stage
+        raise trouble_of(error, stage, remote=target.remote, protection=approach.protection(None)) from error
     finally:
         if connection is not None and not opened:
             connection.abort()

@@ -95,6 +95,11 @@ class Courier:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def cut_off(self) -> None:
+        """Break off what is under way: nobody learns what became of it, and it is tried again."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
     # A lane ----------------------------------------------------------------------------------------------------------
 
     async def _lane(self) -> None:
@@ -142,9 +147,12 @@ class Courier:
         """Carry out a job; whatever happens, each of its recipients gets an outcome or goes back into the line."""
         try:
             await self._carry_out(job, session, target)
+        except asyncio.CancelledError:
+            session.abort()
+            raise
         except Exception as error:  # noqa: BLE001 - see _lane
             session.abort()
-            event("delivery.fault", "critical", id=job.message.id, reason=repr(error))
+            event("delivery.fault", "critical", queue_id=job.message.id, reason=repr(error))
             for lease in job.leases:
                 self._office.ledger.record(lease, deferred(f"internal fault: {type(error).__name__}", enhanced="4.3.0"))
 
@@ -203,7 +211,7 @@ class Courier:
         try:
             return self._office.open_body(body)
         except StoreError as error:
-            event("delivery.body", "error", id=job.message.id, reason=str(error), hint=error.hint)
+            event("delivery.body", "error", queue_id=job.message.id, reason=str(error), hint=error.hint)
             return deferred(f"the content cannot be read: {error}", enhanced="4.3.0")
 
     async def _elsewhere(self, job: Job, pending: Pending, tried: Hop) -> None:

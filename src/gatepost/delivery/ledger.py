@@ -89,11 +89,13 @@ class Ledger:
         now = self._clock()
         settlement = self._judge(lease, outcome, now)
         action = self._action(settlement, now, handed_on=handed_on)
-        final = settlement.outcome
+        final, protection = settlement.outcome, outcome.protection
         event(
-            "delivery", id=lease.message.id, status=_STATUS[final.result], to=f"<{lease.address}>",
+            "delivery.attempt", queue_id=lease.message.id, status=_STATUS[final.result], to=f"<{lease.address}>",
             relay=outcome.remote or "none", delay=round(now - lease.message.received_at, 3), attempt=lease.attempts,
             dsn=final.enhanced or "2.0.0", tls=outcome.tls or "none",
+            wanted=protection and protection.wanted, reached=protection and protection.reached,
+            rule=protection and protection.rule,
             tlsrpt=outcome.tlsrpt.value if outcome.tlsrpt is not None else None, reply=final.reply,
         )  # fmt: skip
         self._tally.outcome(lease.kind, outcome.result, final.result, now - lease.message.received_at)
@@ -156,7 +158,7 @@ class Ledger:
                 self._store.settle([settlement for settlement, _ in entries], self._bounces(entries))
             except LeaseLost as lost:
                 gone = {id(settlement) for settlement in lost.settlements}
-                event("delivery.lease_lost", "warning", count=len(gone), reason=str(lost), hint=lost.hint)
+                event("delivery.lease-lost", "warning", count=len(gone), reason=str(lost), hint=lost.hint)
                 entries = [entry for entry in entries if id(entry[0]) not in gone]
                 continue
             break

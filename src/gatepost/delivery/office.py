@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import final
 
+from gatepost.delivery.approaches import Approaches, cannot_be_met
 from gatepost.delivery.attempt import Target
 from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.pool import Pool
@@ -22,6 +23,7 @@ from gatepost.delivery.route import (
     to_smarthost,
 )
 from gatepost.delivery.trouble import Trouble
+from gatepost.errors import CertificateError, ConfigError
 from gatepost.net.resolve import AddressAnswer, Lookup, Resolver
 from gatepost.queue.item import BodyRef
 from gatepost.queue.outcome import Outcome, Result
@@ -38,6 +40,7 @@ class Office:
     :param own: addresses and ports that we listen on ourselves.
     :param lanes: sessions for one destination at a time.
     :param open_body: how the content of a message is read.
+    :param approaches: how each server is approached, where rules have a say in it.
     """
 
     hostname: str
@@ -50,6 +53,7 @@ class Office:
     ledger: Ledger
     open_body: Callable[[BodyRef], Iterable[bytes]]
     random: Callable[[], float]
+    approaches: Approaches | None = None
 
 
 async def targets(destination: str, office: Office) -> AsyncIterator[Target]:
@@ -74,7 +78,7 @@ async def targets(destination: str, office: Office) -> AsyncIterator[Target]:
             return  # RFC 5321 §5.1: ourselves, and all that is behind us, are left out
         for address in answer.addresses:
             found = True
-            yield Target(hop, address, route.kind)
+            yield _target(destination, hop, address, route, office)
     if not found:
         raise _no_way(failure or NoRoute(True, "4.4.4", f"no server for {destination}"))
 
@@ -92,6 +96,16 @@ async def _addresses(route: Route, hop: Hop, office: Office) -> AddressAnswer:
     if address_literal(f"[{hop.host}]") is not None and route.kind in ("literal", "smarthost"):
         return AddressAnswer(Lookup.FOUND, (hop.host,))
     return await office.resolver.addresses(hop.host, local_names=route.kind == "smarthost")
+
+
+def _target(destination: str, hop: Hop, address: str, route: Route, office: Office) -> Target:
+    if office.approaches is None:
+        return Target(hop, address, route.kind)
+    try:
+        return office.approaches.target(destination, hop, address, route.kind)
+    except (ConfigError, CertificateError) as error:
+        remote = Target(hop, address, route.kind).remote
+        raise Trouble(Outcome(Result.DEFERRED, 0, "4.7.5", cannot_be_met(error), remote)) from error
 
 
 def _no_way(reason: NoRoute) -> Trouble:

@@ -33,7 +33,7 @@ def key_of(target: Target, approach: Approach) -> Key:
 class Pool:
     """All sessions of one process.
 
-    :param approach: how servers are approached.
+    :param approach: how servers are approached that have no approach of their own.
     :param limit: how many sessions there may be, idle ones included.
     :param messages: after how many messages a session is ended.
     :param opener: opens a session; tests replace it.
@@ -77,7 +77,7 @@ class Pool:
 
     def take(self, target: Target) -> Session | None:
         """An idle session with this server, or None."""
-        wanted = key_of(target, self._approach)
+        wanted = key_of(target, target.approach or self._approach)
         for session, key in reversed(self._idle.items()):
             if key == wanted:
                 del self._idle[session]
@@ -105,10 +105,11 @@ class Pool:
         if (session := self.take(target)) is not None:
             return session
         self.open_count += 1
-        key = key_of(target, self._approach)
+        approach = target.approach or self._approach
+        key = key_of(target, approach)
         opened = False
         try:
-            session = await self._opener(target, self._approach)
+            session = await self._opener(target, approach)
             opened = True
         finally:
             if not opened:
@@ -122,7 +123,7 @@ class Pool:
 
     def was_bad(self, target: Target) -> bool:
         """Whether this server could not be reached a moment ago; others are tried before it then."""
-        until = self._bad.get(key_of(target, self._approach))
+        until = self._bad.get(key_of(target, target.approach or self._approach))
         return until is not None and until > time.monotonic()
 
     def spent(self, session: Session) -> bool:

@@ -66,7 +66,7 @@ class Reporter:
         """Whether the sender is to be told about this recipient; a failure of a notification is logged here."""
         if action == "failed" and not lease.message.sender:
             event(
-                "bounce.double", "error", id=lease.message.id, to=f"<{lease.address}>",
+                "bounce.double", "error", queue_id=lease.message.id, to=f"<{lease.address}>",
                 reason="a notification could not be delivered; it is dropped",
             )  # fmt: skip
         return owed(action, lease.message.sender, lease.notify)
@@ -82,7 +82,9 @@ class Reporter:
         try:
             recipients = self._recipients(message.sender)
         except (GatepostError, ValueError) as error:
-            event("bounce.double", "error", id=message.id, to=f"<{message.sender}>", reason=f"no way back: {error}")
+            event(
+                "bounce.double", "error", queue_id=message.id, to=f"<{message.sender}>", reason=f"no way back: {error}"
+            )
             return None
         content, whole = self._content(message)
         subject = Subject(
@@ -94,7 +96,14 @@ class Reporter:
             subject, [_fate(lease, outcome, action) for lease, outcome in told],
             hostname=self._hostname, report_id=name, now=now, limit=self._limit, until=until,
         )  # fmt: skip
-        event("bounce", id=name, about=message.id, to=f"<{message.sender}>", action=action, recipients=len(told))
+        event(
+            "bounce.queued",
+            queue_id=name,
+            about=message.id,
+            to=f"<{message.sender}>",
+            action=action,
+            recipients=len(told),
+        )
         return self._message(name, made, recipients, now, message.id)
 
     def _message(
@@ -129,7 +138,7 @@ class Reporter:
                 if len(content) >= enough:
                     break
         except (GatepostError, OSError) as error:
-            event("bounce.content", "error", id=message.id, reason=str(error))
+            event("bounce.content", "error", queue_id=message.id, reason=str(error))
             return b"", False
         return content, len(content) >= message.size
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
 from gatepost.delivery.trouble import Stage, trouble_of
 from gatepost.errors import GatepostError, LocalProtocolError
 from gatepost.queue.item import Lease, QueuedMessage
-from gatepost.queue.outcome import Outcome, Result, judge
+from gatepost.queue.outcome import Outcome, Protection, Result, judge
 from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.envelope import Envelope, EnvelopeRecipient
 from gatepost.wire.smtp.envelope import Stage as WireStage
@@ -56,6 +56,7 @@ class Session:
     :param client: the engine that speaks.
     :param capabilities: what the server listed last.
     :param remote: who it is, for outcomes.
+    :param protection: what was asked of TLS, and what came about.
     """
 
     __slots__ = (
@@ -66,16 +67,25 @@ class Session:
         "idle_since",
         "key",
         "messages",
+        "protection",
         "remote",
         "tls",
         "usable",
     )
 
-    def __init__(self, connection: Connection, client: Client, capabilities: Capabilities, remote: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        client: Client,
+        capabilities: Capabilities,
+        remote: str,
+        protection: Protection | None = None,
+    ) -> None:
         self._connection = connection
         self._client = client
         self.capabilities = capabilities
         self.remote = remote
+        self.protection = protection
         self.evidence = connection.evidence
         self.tls = tls_line(connection.evidence)
         self.messages = 0
@@ -156,17 +166,22 @@ class Session:
         before the content, had only been left open too long.
         """
         self.usable = False
-        outcome = trouble_of(error, Stage.TRANSFER, remote=self.remote, tls=self.tls).outcome
+        outcome = trouble_of(
+            error, Stage.TRANSFER, remote=self.remote, tls=self.tls, protection=self.protection
+        ).outcome
         again = Again.LATER if sent else Again.AFRESH if self.messages > 1 else Again.ELSEWHERE
         decided = self._client.decided if len(self._client.decided) == count else (None,) * count
         return [(outcome if reply is None else self._judge(reply), again) for reply in decided]
 
     def _judge(self, reply: Reply) -> Outcome:
         text = reply.text if isinstance(reply.text, str) else " / ".join(reply.text)
-        return judge(reply.code, reply.enhanced, text, remote=self.remote, tls=self.tls)
+        return judge(
+            reply.code, reply.enhanced, text, remote=self.remote, tls=self.tls, protection=self.protection
+        )
 
     def _own(self, error: LocalProtocolError) -> Outcome:
-        return Outcome(Result.FAILED, 0, error.enhanced or "5.1.3", f"not sent: {error}", self.remote, self.tls)
+        text, enhanced = f"not sent: {error}", error.enhanced or "5.1.3"
+        return Outcome(Result.FAILED, 0, enhanced, text, self.remote, self.tls, None, self.protection)
 
     async def quit(self) -> None:
         """Say QUIT and close. What was delivered stays delivered whatever becomes of it."""

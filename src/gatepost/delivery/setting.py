@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gatepost.config.endpoints import parse_bind
+from gatepost.config.lists import ListFiles
+from gatepost.config.policies import default_level, outbound_policy
 from gatepost.config.schema import Config
 from gatepost.delivery.attempt import Approach
 from gatepost.errors import CertificateError, ConfigError
-from gatepost.tls.contexts import CIPHERS, ClientContext, TLSProfile, client_context
-from gatepost.tls.trust import TrustStore
+from gatepost.policy.levels import DEMANDS, Level, raised
+from gatepost.policy.outbound import ClientHandshake, OutboundPolicy
+from gatepost.tls.clientfiles import ClientFiles
+from gatepost.tls.contexts import CIPHERS, ClientContext, TLSProfile
 from gatepost.wire.sasl.outcome import Credentials
 from gatepost.wire.sasl.secret import Secret
 
 
-def approach_of(config: Config) -> Approach:
-    """How servers are approached, from the configuration.
+def approach_of(config: Config, files: ClientFiles | None = None) -> Approach:
+    """How servers are approached where no rule says otherwise.
 
+    :param files: what was read of authorities before; None reads them now.
     :raises ConfigError: when the password file cannot be read.
     :raises CertificateError: when the authorities cannot be read and the level needs them.
     """
-    delivery = config.delivery
+    delivery, tls = config.delivery, config.tls
     credentials = None
     if delivery.smarthost is not None and delivery.smarthost_user and delivery.smarthost_password_file:
         path = delivery.smarthost_password_file
@@ -28,24 +35,77 @@ def approach_of(config: Config) -> Approach:
             raise ConfigError(f"{path}: the smarthost's password cannot be read", hint="put it on one line") from error
         credentials = Credentials(delivery.smarthost_user, Secret(password))
     implicit = delivery.smarthost is not None and delivery.smarthost_tls == "implicit"
-    level = delivery.tls_level
-    if (implicit or credentials is not None) and level == "may":
-        level = "encrypt"  # implicit TLS cannot be left out, and a password never travels in the clear
+    set_level, source = default_level(config)
+    level = raised(set_level, login=credentials is not None, implicit=implicit)
+    context = None
+    if DEMANDS[level].asks:
+        ca = delivery.ca_file or tls.ca_file
+        shake = ClientHandshake(
+            None if ca is None else str(ca), None, tls.minimum, tls.maximum, tls.ciphers, tls.suites
+        )
+        context = context_of(shake, level, files or ClientFiles())
     return Approach(
-        config.hostname, level, None if level == "none" else _context(config), implicit, credentials,
-        delivery.connect_timeout, config.limits.handshake_timeout,
+        config.hostname, level, context, implicit, credentials,
+        delivery.connect_timeout, config.limits.handshake_timeout, rule=str(source),
     )  # fmt: skip
 
 
-def _context(config: Config) -> ClientContext:
-    tls = config.tls
-    profile = TLSProfile(tls.minimum, tls.maximum, tls.ciphers or CIPHERS, tls.suites)
+def context_of(handshake: ClientHandshake, level: Level, files: ClientFiles) -> ClientContext:
+    """A new TLS context.
+
+    :param level: whether somebody has to be trusted. Where not, a system without authorities will do.
+    :raises ConfigError: when versions or ciphers cannot be used.
+    :raises CertificateError: when a file cannot be used.
+    """
+    profile = TLSProfile(
+        handshake.minimum, handshake.maximum, handshake.ciphers or CIPHERS, handshake.suites
+    )
+    ca = None if handshake.ca is None else Path(handshake.ca)
+    certificate = None if handshake.client_certificate is None else Path(handshake.client_certificate)
     try:
-        return client_context(config.delivery.ca_file or tls.ca_file, profile)
+        return files.context(profile, ca, certificate)
     except CertificateError:
-        if config.delivery.tls_level == "verify" or config.delivery.ca_file or tls.ca_file:
+        if DEMANDS[level].certificate == "trusted" or ca is not None:
             raise
-        return client_context(None, profile, trust=TrustStore(()))  # nobody is trusted, and nobody has to be
+        return files.distrustful(profile, certificate)
+
+
+def client_files(config: Config) -> ClientFiles:
+    """Read every file that approaching servers may need, and try every rule's ciphers and versions.
+
+    :raises ConfigError: naming the rule whose versions, ciphers or list cannot be used.
+    :raises CertificateError: naming the rule whose file cannot be used.
+    """
+    files = ClientFiles()
+    policy = outbound_policy(config, ListFiles())
+    base: Level = policy.level
+    if DEMANDS[raised(base, login=config.delivery.smarthost_user is not None, implicit=policy.implicit)].asks:
+        context_of(policy.handshake, base, files)
+    for rule in policy.rules:
+        own = {key: value for key, value in rule.settings.items() if key in ClientHandshake._fields}
+        if not own and rule.settings.get("level") not in ("verify", "secure"):
+            continue
+        try:
+            context_of(_alone(policy, own), _level(rule.settings.get("level"), base), files)
+        except CertificateError as error:
+            raise CertificateError(f"{rule.source}: {error.message}", hint=error.hint) from error
+        except ConfigError as error:
+            raise ConfigError(f"{rule.source}: {error.message}", hint=error.hint) from error
+    return files
+
+
+def _alone(policy: OutboundPolicy, own: dict[str, object]) -> ClientHandshake:
+    """The handshake that a rule asks for when it is the only one that matches. Versions of ``[tls]`` give way."""
+    made: dict[str, object] = {**policy.handshake._asdict(), **own}
+    if "minimum" in own and "maximum" not in own:
+        made["maximum"] = None
+    if "maximum" in own and "minimum" not in own:
+        made["minimum"] = "TLSv1.2"
+    return ClientHandshake(**made)  # type: ignore[arg-type]
+
+
+def _level(value: object, otherwise: Level) -> Level:
+    return next((level for level in DEMANDS if level == value), otherwise)
 
 
 def own_addresses(config: Config) -> frozenset[tuple[str, int]]:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from enum import Enum
 from typing import Final, final
 
@@ -23,7 +24,7 @@ from gatepost.errors import (
     UpgradeError,
     VerificationError,
 )
-from gatepost.queue.outcome import Outcome, Result, ResultType
+from gatepost.queue.outcome import Outcome, Protection, Result, ResultType
 from gatepost.wire.sasl.mechanisms import NoMechanism
 from gatepost.wire.smtp.refusals import AuthenticationRefused, Refused, StartTLSRefused
 from gatepost.wire.upgrade import PlaintextAfterUpgrade
@@ -53,21 +54,26 @@ class Trouble(GatepostError):
 
     def __init__(self, outcome: Outcome, *, in_clear: bool = False, injected: bool = False) -> None:
         super().__init__(outcome.reply, temporary=outcome.result is Result.DEFERRED)
-        self.outcome: Final = outcome
+        self.outcome = outcome
         self.in_clear: Final = in_clear
         self.injected: Final = injected
         self.stage: Stage | None = None
 
 
-def trouble_of(error: Exception, stage: Stage, *, remote: str = "", tls: str = "") -> Trouble:
+def trouble_of(
+    error: Exception, stage: Stage, *, remote: str = "", tls: str = "", protection: Protection | None = None
+) -> Trouble:
     """Translate an error of the attempt's stage, which the trouble then names.
 
     :param error: a ``GatepostError`` or an ``OSError``.
     :param remote: whom it happened with, ``name[address]:port``.
     :param tls: how the connection was secured so far.
+    :param protection: what was asked of TLS, and what came about.
     """
     trouble = _translate(error, stage, remote, tls)
     trouble.stage = stage
+    if protection is not None:
+        trouble.outcome = replace(trouble.outcome, protection=protection)
     return trouble
 
 

@@ -2,16 +2,20 @@
 
 SECURITY: after the supervisor dropped its privileges this process reads and writes ``queue.db`` and ``queue`` below
 ``data``, reads ``accounts.db`` (where notifications to addresses of ours lead), writes mailboxes below ``mail``, and
-reads the smarthost's password once, at its start. It opens connections to name servers and mail servers; what they
+reads the smarthost's password once, at its start, and list files of rules when they change. It opens connections to name servers and mail servers; what they
 say is untrusted. It listens nowhere, starts no program, and holds no private key.
 
 Leases are taken in batches, bodies with them; what is leased but not yet under way is bounded, in all and for each
 destination, so a destination that answers slowly does not keep others waiting. A lease is renewed while it is held.
+
+What processes that died left behind is cleared up here, since there is one such process: their leases and the bodies
+that nobody names at the start, the ``tmp/`` of mailboxes at the start and daily.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
 import signal
@@ -23,6 +27,7 @@ from typing import Any, Final, final
 from gatepost.accounts.directory import Directory
 from gatepost.config.endpoints import parse_endpoint
 from gatepost.config.schema import Config
+from gatepost.delivery.approaches import Approaches
 from gatepost.delivery.attempt import open_session
 from gatepost.delivery.courier import Courier, Job
 from gatepost.delivery.ledger import Ledger
@@ -34,6 +39,7 @@ from gatepost.delivery.report import Find, Reporter, keep, new_id
 from gatepost.delivery.setting import approach_of, own_addresses
 from gatepost.delivery.tally import Tally
 from gatepost.errors import StoreError
+from gatepost.mailbox import sweep
 from gatepost.net.loop import new_loop
 from gatepost.net.resolve import DNSResolver, Resolver
 from gatepost.observe import logs
@@ -56,10 +62,12 @@ _LOCAL_THREADS: Final = 2
 _POLL_SECONDS: Final = 30.0  # the longest sleep; the bell and the due time end it sooner
 _PAUSE_SECONDS: Final = 0.01  # between two leases when little was due: what arrives meanwhile comes in one batch
 _STORE_RETRY: Final = 1.0
+_SWEEP_SECONDS: Final = 86400.0
+_QUIT_SECONDS: Final = 1.0  # for servers to hear QUIT, when the time for the rest is over
 
 
 def run(config: Config, shared: Shared) -> None:
-    """Deliver until SIGTERM, then finish what is under way.
+    """Deliver until SIGTERM, then finish what is under way, for ``drain_seconds`` at the most.
 
     :raises ConfigError: when the smarthost's password or the authorities to trust cannot be read.
     :raises StoreError: when the queue cannot be opened.
@@ -126,14 +134,17 @@ class Worker:
         schedule = Schedule(delivery.retry_first, delivery.retry_max, delivery.lifetime)
         chance = random.SystemRandom().random
         self._ledger = Ledger(store, schedule, reporter, tally, random=chance, settled=self._settled)
+        files = shared.client_files or ClientFiles()
+        approach = approach_of(config, files)
         self._pool = Pool(
-            approach_of(config), limit=delivery.concurrency, messages=delivery.messages_per_connection,
+            approach, limit=delivery.concurrency, messages=delivery.messages_per_connection,
             opener=functools.partial(open_session, failed=tally.failed), tally=tally,
         )  # fmt: skip
         self._office = Office(
             config.hostname, delivery.port, parse_endpoint(delivery.smarthost) if delivery.smarthost else None,
             own_addresses(config), delivery.concurrency_per_destination, resolver or DNSResolver(delivery.resolver),
             self._pool, self._ledger, store.open_body, chance,
+            Approaches(config, approach, files) if config.outbound else None,
         )  # fmt: skip
 
     def drain(self) -> None:
@@ -145,14 +156,16 @@ class Worker:
         """Deliver until drained."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._shared.doorbell.fileno(), self._rung)
-        renewing = loop.create_task(self._renew())
+        beside = [loop.create_task(self._renew()), loop.create_task(self._sweep_mailboxes())]
         self._shared.ready()
         try:
             self._return_leases()
+            self._sweep_bodies()
             await self._lease_loop()
             await self._finish()
         finally:
-            renewing.cancel()
+            for task in beside:
+                task.cancel()
             loop.remove_reader(self._shared.doorbell.fileno())
             self._executor.shutdown()
 
@@ -301,6 +314,31 @@ class Worker:
         if returned:
             event("delivery.returned", "notice", leases=returned, reason="their worker ended without settling them")
 
+    def _sweep_bodies(self) -> None:
+        """Remove content files that no message names: their writer died before its commit."""
+        try:
+            swept = self._store.sweep()
+        except StoreError as error:
+            event("delivery.store", "error", reason=str(error), hint=error.hint)
+            return
+        if swept:
+            event("queue.swept", files=swept)
+
+    async def _sweep_mailboxes(self) -> None:
+        """Remove what dead deliveries left in the mailboxes, at the start and daily."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                swept = await loop.run_in_executor(
+                    self._executor, functools.partial(sweep, self._config.data, now=time.time())
+                )
+            except OSError as error:
+                event("mailbox.not-swept", "error", reason=str(error))
+            else:
+                if swept:
+                    event("mailbox.swept", files=swept)
+            await asyncio.sleep(_SWEEP_SECONDS)
+
     async def _finish(self) -> None:
         """Give back what was not begun, wait for what was, write everything down."""
         unstarted = [lease for courier in self._couriers.values() for lease in courier.stop()]
@@ -312,9 +350,24 @@ class Worker:
             self._store.give_back(unstarted)
         except StoreError as error:  # they come back by themselves when the next worker starts
             event("delivery.store", "error", reason=str(error), hint=error.hint)
-        waits: list[Coroutine[Any, Any, None]] = [courier.finished() for courier in self._couriers.values()]
-        await asyncio.gather(*waits, *self._local_tasks)
+        try:
+            async with asyncio.timeout(self._config.drain_seconds):
+                waits: list[Coroutine[Any, Any, None]] = [courier.finished() for courier in self._couriers.values()]
+                await asyncio.gather(*waits, *self._local_tasks)
+                self._ledger.flush()
+                while self._ledger.stuck:
+                    await asyncio.sleep(_STORE_RETRY)
+                await self._pool.close()
+        except TimeoutError:
+            await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        """Time is over: break off what is under way. Its leases come back when the next worker starts."""
+        event("delivery.cut-off", "warning", leases=len(self._held), reason="did not end within drain_seconds")
+        for courier in self._couriers.values():
+            courier.cut_off()
         self._ledger.flush()
-        while self._ledger.stuck:
-            await asyncio.sleep(_STORE_RETRY)
-        await self._pool.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_QUIT_SECONDS):
+                await asyncio.gather(*(courier.finished() for courier in self._couriers.values()))
+                await self._pool.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -60,12 +61,16 @@ def bind_local(path: Path, mode: int = 0o666) -> socket.socket:
     try:
         if path.is_socket():
             path.unlink()
-        sock.bind(str(path))
-        path.chmod(mode)
+        # Not chmod(2) afterwards: who owns the directory could by then have put a link to another file there.
+        before = os.umask(0o777 & ~mode)
+        try:
+            sock.bind(str(path))
+        finally:
+            os.umask(before)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise BindError(f"cannot listen on {path}: {error.strerror}") from error
+        raise BindError(f"cannot listen on {path}: {error.strerror or error}", hint="set run_directory") from error
     sock.setblocking(False)
     return sock
 

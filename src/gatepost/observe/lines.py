@@ -82,27 +82,27 @@ def text_line(name: str, severity: str, fields: dict[str, object], process: str,
     equal signs that stand between fields.
     """
     parts = [f"{stamp}{process}{name}"]
+    add = parts.append
     for key, value in fields.items():
         kind = type(value)
         if kind is str:
             if value:
-                parts.append(f"{key}={value}")
+                add(f"{key}={value}")
         elif kind is int:
-            parts.append(f"{key}={value}")
-        elif value is None:
-            continue
+            add(f"{key}={value}")
         elif kind is bool:
-            parts.append(f"{key}=yes" if value else f"{key}=no")
+            add(f"{key}=yes" if value else f"{key}=no")
         elif kind is float:
-            parts.append(f"{key}={value:.3f}")
-        else:
+            add(f"{key}={value:.3f}")
+        elif value is not None:
             return _careful_text_line(name, severity, fields, process, stamp)
     body = " ".join(parts)
     count = len(parts) - 1
     if (
         len(body) > VALUE_LIMIT
         or severity != "info"
-        or body.encode("utf-8", "surrogatepass").translate(None, _SAFE)
+        or not body.isascii()
+        or body.encode().translate(None, _SAFE)
         or body.count("=") != count
         or body.count(" ") != count + stamp.count(" ") + process.count(" ")
     ):

@@ -23,7 +23,19 @@ from typing import Final, Literal, final
 from gatepost.observe.lines import EMPTY, VALUE_LIMIT, json_line, quote, text_line
 from gatepost.observe.output import FLUSH_AT, Output
 
-__all__ = ["EMPTY", "SEVERITIES", "Format", "dropped", "event", "failure", "flush", "identify", "quote", "setup", "teardown"]
+__all__ = [
+    "EMPTY",
+    "SEVERITIES",
+    "Format",
+    "dropped",
+    "event",
+    "failure",
+    "flush",
+    "identify",
+    "quote",
+    "setup",
+    "teardown",
+]
 
 Format = Literal["text", "json"]
 
@@ -140,7 +152,8 @@ def event(name: str, /, severity: str = "info", **fields: object) -> None:
 
     :param name: the event's stable name, ``smtp.session``.
     :param severity: ``debug``, ``info``, ``notice``, ``warning``, ``error`` or ``critical``.
-    :param fields: in the order they are to stand; None and empty text are left out (``EMPTY`` is not). A name that is a keyword ends with ``_``.
+    :param fields: in the order they are to stand; None and empty text are left out (``EMPTY`` is not). A name that
+        is a keyword ends with ``_``.
     """
     if SEVERITIES.get(severity, 6) > _state.threshold:
         return
@@ -225,7 +238,7 @@ class _Handler(logging.Handler):
         if record.exc_info:
             text = "".join(traceback.format_exception(*record.exc_info))
             fields["exception"] = text[-VALUE_LIMIT:]
-        event("log", severity=level if level in SEVERITIES else "info", **fields)
+        event("log.message", severity=level if level in SEVERITIES else "info", **fields)
 
 
 def failure(name: str, error: BaseException, /, **fields: object) -> None:

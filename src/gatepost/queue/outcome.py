@@ -6,7 +6,7 @@ how the connection was secured, and the TLSRPT result type (RFC 8460 §4.3) wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import final
 
@@ -37,6 +37,21 @@ class ResultType(Enum):
 
 @final
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """What the policy asked of TLS, and what came about.
+
+    :param wanted: the level that was asked for.
+    :param reached: the level that the connection reached; ``none`` where nothing was sent, too.
+    :param rule: what decided the level.
+    """
+
+    wanted: str
+    reached: str
+    rule: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One attempt's outcome.
 
@@ -47,6 +62,7 @@ class Outcome:
     :param remote: who replied, as ``name[address]:port``; empty when nobody did.
     :param tls: how the connection was secured, in one line; empty when it was not.
     :param tlsrpt: the TLSRPT result type of a failed upgrade or verification.
+    :param protection: what was asked of TLS and what came about; None where no server was approached.
     """
 
     result: Result
@@ -56,6 +72,7 @@ class Outcome:
     remote: str = ""
     tls: str = ""
     tlsrpt: ResultType | None = None
+    protection: Protection | None = None
 
     @property
     def final(self) -> bool:
@@ -99,13 +116,15 @@ def failed(
     return Outcome(Result.FAILED, code, enhanced, text, remote, tls, tlsrpt)
 
 
-def judge(code: int, enhanced: str, text: str, *, remote: str = "", tls: str = "") -> Outcome:
+def judge(
+    code: int, enhanced: str, text: str, *, remote: str = "", tls: str = "", protection: Protection | None = None
+) -> Outcome:
     """The outcome that a final reply means: 2xx delivered, 5xx failed, all else deferred (RFC 5321 §4.2.1)."""
     if 200 <= code <= 299:
-        return Outcome(Result.DELIVERED, code, enhanced, text, remote, tls)
+        return Outcome(Result.DELIVERED, code, enhanced, text, remote, tls, None, protection)
     if 500 <= code <= 599:
-        return Outcome(Result.FAILED, code, enhanced or "5.0.0", text, remote, tls)
-    return Outcome(Result.DEFERRED, code, enhanced or "4.0.0", text, remote, tls)
+        return Outcome(Result.FAILED, code, enhanced or "5.0.0", text, remote, tls, None, protection)
+    return Outcome(Result.DEFERRED, code, enhanced or "4.0.0", text, remote, tls, None, protection)
 
 
 def expire(outcome: Outcome) -> Outcome:
@@ -118,4 +137,4 @@ def expire(outcome: Outcome) -> Outcome:
     text = (
         f"delivery time expired; the last attempt said: {outcome.reply}" if outcome.reply else "delivery time expired"
     )
-    return Outcome(Result.FAILED, outcome.code, "5.4.7", text, outcome.remote, outcome.tls, outcome.tlsrpt)
+    return replace(outcome, result=Result.FAILED, enhanced="5.4.7", text=text)

@@ -1,6 +1,7 @@
 """The listening sockets of the server, over reloads: unchanged ones are kept, new ones bound, gone ones closed.
 
-SECURITY: binds the addresses of the configuration, and takes those that the service manager passed. The workers of a
+SECURITY: binds the addresses of the configuration, and takes those that the service manager passed; makes the local
+socket ``sendmail.sock`` (mode 0666: the kernel tells who connects) and takes its file away at the end. The workers of a
 role inherit only their own; ``close_except`` closes the rest in them.
 """
 
@@ -11,21 +12,26 @@ import errno
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import final
+from pathlib import Path
+from typing import Final, final
 
 from gatepost.config.endpoints import format_endpoint, parse_bind
 from gatepost.config.schema import Config, Listener
-from gatepost.net.listen import BindError, bind
+from gatepost.net.listen import BindError, bind, bind_local, show
 from gatepost.observe.logs import event
 from gatepost.observe.shared import BoundListener
 from gatepost.serve.roles import METRICS_LISTENER
+
+SENDMAIL_SOCKET: Final = "sendmail.sock"
+"""The local socket that ``sendmail`` hands its messages to, below ``config.runtime``."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class _Bound:
     sock: socket.socket
-    passed: bool  # by the service manager, who keeps it open
+    path: Path | None = None  # of a local socket
+    identity: tuple[int, int] = (0, 0)  # of its file: device and inode
 
 
 @final
@@ -55,9 +61,10 @@ class Bindings:
                 if sockets is None:
                     sockets = self._sockets(listener, new, used)
                 listeners.append(BoundListener(listener.name, listener, tuple(sockets)))
+            listeners.append(self._local(config, new, used))
         except BaseException:
             for bound in new.values():
-                bound.sock.close()
+                _stop_listening(bound)
             raise
         return Plan(self, tuple(listeners), new, used)
 
@@ -70,7 +77,7 @@ class Bindings:
             bound = self._by_key.get(key) or new.get(key)
             if bound is None:
                 try:
-                    bound = new[key] = _Bound(bind((host, port)), passed=False)
+                    bound = new[key] = _Bound(bind((host, port)))
                 except (BindError, OSError) as error:
                     if len(listener.bind) == 1 or not _has_no_such_family(host, error):
                         raise
@@ -80,10 +87,25 @@ class Bindings:
             sockets.append(bound.sock)
         return sockets
 
+    def _local(self, config: Config, new: dict[str, _Bound], used: set[str]) -> BoundListener:
+        """The socket for programs of this machine: there whatever is configured, and not a listener of the file."""
+        from gatepost.service.smtp.port import local_listener  # not before a start has chosen how OpenSSL is loaded
+
+        path = config.runtime / SENDMAIL_SOCKET
+        key = str(path)
+        bound = self._by_key.get(key)
+        if bound is None:
+            sock = bind_local(path)
+            status = path.lstat()
+            bound = new[key] = _Bound(sock, path, (status.st_dev, status.st_ino))
+        used.add(key)
+        listener = local_listener()
+        return BoundListener(listener.name, listener, (bound.sock,))
+
     def _commit(self, new: Mapping[str, _Bound], used: set[str]) -> None:
         self._by_key.update(new)
         for key in [each for each in self._by_key if each not in used]:
-            _stop_listening(self._by_key.pop(key).sock)
+            _stop_listening(self._by_key.pop(key))
 
     def close_except(self, keep: Iterable[BoundListener]) -> None:
         """In a worker: close every listening socket that is not one of these."""
@@ -100,7 +122,7 @@ class Bindings:
         :param keep: one that stays open for now.
         """
         for key in [key for key, bound in self._by_key.items() if bound.sock is not keep]:
-            _stop_listening(self._by_key.pop(key).sock)
+            _stop_listening(self._by_key.pop(key))
 
 
 @final
@@ -125,15 +147,27 @@ class Plan:
         """Close the new ones; nothing else has changed."""
         for key, bound in self.new.items():
             self.bindings._by_key.pop(key, None)
-            _stop_listening(bound.sock)
+            _stop_listening(bound)
 
 
-def _stop_listening(sock: socket.socket) -> None:
+def shown(sock: socket.socket) -> str:
+    """Where a socket listens, as people write it."""
+    address = sock.getsockname()
+    return str(address) if sock.family == socket.AF_UNIX else show(address[:2])
+
+
+def _stop_listening(bound: _Bound) -> None:
     # A listening socket that other processes share goes on queueing connections until the last of them closes it;
     # shutdown(2) ends that at once, in all of them.
     with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
+        bound.sock.shutdown(socket.SHUT_RDWR)
+    bound.sock.close()
+    if bound.path is None:
+        return
+    with contextlib.suppress(OSError):
+        status = bound.path.lstat()
+        if (status.st_dev, status.st_ino) == bound.identity:  # else it is another server's by now
+            bound.path.unlink()
 
 
 def _has_no_such_family(host: str, error: Exception) -> bool:

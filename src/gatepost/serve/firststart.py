@@ -1,8 +1,9 @@
 """The first start: a data directory, a certificate, a postmaster who can log in. Each is made once and then left alone.
 
 SECURITY: the data directory is made with mode 0700 and given to the workers' account; so is what the accounts child
-writes, since it gives up root first. The certificate's key is made with mode 0600 and stays the supervisor's. The
-password is printed on a terminal or in a log of one's own, once; into the journal, which others may read, it is not.
+writes, since it gives up root first. A run directory of its own is made with mode 0755: every program of the machine
+may reach the local socket in it. The certificate's key is made with mode 0600 and stays the supervisor's. The password
+is printed on a terminal or in a log of one's own, once; into the journal, which others may read, it is not.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gatepost._version import __version__
+from gatepost.certs.configured import needs_self_signed
 from gatepost.config.schema import Config
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.net.listen import show
 from gatepost.observe import logs
 from gatepost.observe.shared import BoundListener
 from gatepost.serve import privileges
+from gatepost.serve.bindings import shown
 from gatepost.serve.post import run_apart
-from gatepost.serve.preparation import SELF_SIGNED
+from gatepost.serve.selfsigned import SELF_SIGNED
 
 # Easy to read aloud and to type: no 0/o, 1/l/i.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -51,12 +54,17 @@ def make_directories(config: Config, account: privileges.Account) -> None:
 
     :raises ConfigError: when one cannot be made or cannot be used.
     """
-    for key, path in (("data", config.data), ("run_directory", config.run_directory)):
-        if path is None:
-            continue
+    wanted = [("data", config.data, 0o700)]
+    if config.runtime != config.data:
+        wanted.append(("run_directory", config.runtime, 0o755))
+    for key, path, mode in wanted:
         try:
             if not path.is_dir():
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                before = os.umask(0o022)
+                try:
+                    path.mkdir(mode=mode, parents=True, exist_ok=True)
+                finally:
+                    os.umask(before)
                 privileges.give(path, account)
             status = path.stat()
         except OSError as error:
@@ -84,7 +92,7 @@ def first_start(config: Config, account: privileges.Account) -> FirstStart:
 
 def _make_certificate(config: Config) -> bool:
     path = config.data / SELF_SIGNED
-    if config.tls.certificate is not None or path.exists():
+    if not needs_self_signed(config) or path.exists():
         return False
     from gatepost.certs.selfsigned import write_self_signed
 
@@ -137,7 +145,7 @@ def welcome(config: Config, made: FirstStart, listeners: Sequence[BoundListener]
     """What a person who started the server wants to know: where it listens, how to log in, what to try next."""
     lines = [f"gatepost {__version__} serves {', '.join(config.domains)} as {config.hostname}"]
     for listener in listeners:
-        addresses = " ".join(show(sock.getsockname()[:2]) for sock in listener.sockets)
+        addresses = " ".join(shown(sock) for sock in listener.sockets)
         lines.append(f"  {listener.name:<12} {addresses}  ({_manner(listener)})")
     lines += [f"  data         {config.data}", f"  settings     {config.source or 'built-in defaults, no file'}"]
     if made.certificate:
@@ -155,6 +163,8 @@ def welcome(config: Config, made: FirstStart, listeners: Sequence[BoundListener]
 
 def _manner(listener: BoundListener) -> str:
     settings = listener.settings
+    if listener.name == "local":
+        return "sendmail, for programs of this machine"
     if settings.protocol not in ("smtp", "submission", "lmtp"):
         return "http"
     if settings.tls == "implicit":
@@ -179,7 +189,7 @@ def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) 
     login = made.login or f"postmaster@{config.domains[0]}"
     mx = _endpoint(listeners, "smtp", "starttls")
     submission = _endpoint(listeners, "submission", "starttls")
-    certificate, own = config.data / SELF_SIGNED, config.tls.certificate is None
+    certificate, own = config.data / SELF_SIGNED, needs_self_signed(config)
     lines = ["", "Next, in another terminal:"]
     options = f" --config {config.source}" if config.source is not None else f" --data {config.data}"
     if submission:

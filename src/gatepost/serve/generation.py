@@ -18,6 +18,8 @@ SETTLE_SECONDS: Final = 1.0
 """A worker that has lived this long counts as ready even if it did not say so."""
 
 _FORK_RETRY: Final = 1.0
+_GRACE: Final = 1.0
+"""Workers bound their draining themselves, and say in the log what they cut off: they get this much longer."""
 
 
 @final
@@ -84,12 +86,21 @@ class Generation:
                 post.ready = True
         return all(post.ready for post in self.posts)
 
+    def retire(self, now: float, seconds: float) -> None:
+        """Others serve now: let sessions end by themselves for ``seconds``, then as long as in ``drain``."""
+        for post in self.posts:
+            if post.role.sessions and not post.draining:
+                post.draining, post.retiring, post.start_at = True, True, None
+                post.kill_at = now + 2 * seconds + _GRACE
+                post.signal(signal.SIGUSR1)
+        self.drain(now, seconds, which=lambda role: not role.sessions)
+
     def drain(self, now: float, seconds: float, *, which: Callable[[Role], bool] = lambda role: True) -> None:
         """Ask workers to finish what they do and end; those that have not after ``seconds`` are killed."""
         for post in self.posts:
-            if not post.draining and which(post.role):
-                post.draining, post.start_at = True, None
-                post.kill_at = now + seconds
+            if (post.retiring or not post.draining) and which(post.role):
+                post.draining, post.retiring, post.start_at = True, False, None
+                post.kill_at = now + seconds + _GRACE
                 post.signal(signal.SIGTERM)
 
     def kill_overdue(self, now: float) -> None:

@@ -56,6 +56,7 @@ class Post:
     start_at: float | None = None
     ready: bool = False
     draining: bool = False
+    retiring: bool = False  # draining, with sessions that may take their time
     kill_at: float | None = None
 
     @property
@@ -69,7 +70,7 @@ class Post:
         if self.pid is None:
             return "waiting"
         if self.draining:
-            return "draining"
+            return "retiring" if self.retiring else "draining"
         return "running" if self.ready else "starting"
 
     def died(self, now: float) -> float:
@@ -136,7 +137,7 @@ def fork(live: Callable[[], int | None]) -> int:
         code = _SOFTWARE_ERROR
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGCHLD):
+            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             # A terminal sends these to the whole group: the supervisor alone decides.
             for number in (signal.SIGINT, signal.SIGHUP):

@@ -4,26 +4,25 @@ Everything that can be wrong with a configuration is found here, before a worker
 start, at a reload it leaves everything as it was.
 
 SECURITY: reads the certificate and the key with the supervisor's rights, so that a key may be readable by root only.
-The workers get contexts that hold it in memory.
+The workers get contexts that hold it in memory. Replaces the self-signed one before it ends (``selfsigned``).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
+from gatepost.certs.watch import Signatures, signatures
 from gatepost.config.schema import Config
-from gatepost.errors import CertificateError, ConfigError
+from gatepost.errors import ConfigError
 from gatepost.observe.shared import Shared
 from gatepost.serve.privileges import Account, choose_account
+from gatepost.serve.selfsigned import renew_self_signed
 
 if TYPE_CHECKING:
     from gatepost.tls.contexts import ServerContexts
-
-SELF_SIGNED: Final = Path("tls") / "self-signed.pem"
-"""Where the certificate of the first start is, below the data directory."""
 
 FIXED_KEYS: Final = ("data", "run_directory", "user")
 """Keys that a running server cannot change."""
@@ -35,13 +34,16 @@ class Prepared:
     """A configuration that was checked as a whole.
 
     :param contexts: by listener name.
-    :param facts: for status and metrics; ``certificates`` is a list of ``name``, ``names``, ``not_after``, ``path``.
+    :param facts: for status and metrics; ``certificates`` is a list of ``name``, ``names``, ``not_after``, ``path``,
+        ``key`` and ``sha256``.
+    :param files: what was loaded, as it was just before; when one is replaced it is loaded again without being asked.
     """
 
     config: Config
     account: Account
     contexts: Mapping[str, ServerContexts] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    files: Signatures = field(default_factory=dict)
 
 
 def account_of(config: Config) -> Account:
@@ -54,28 +56,19 @@ def prepare(config: Config) -> Prepared:
 
     :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
     """
+    from gatepost.certs.configured import facts_of, load_configured, named_certificates
     from gatepost.tls.contexts import CIPHERS, TLSProfile, server_contexts
-    from gatepost.tls.credential import load_credential
 
     account = account_of(config)
+    renew_self_signed(config, at=time.time())
     settings = config.tls
-    path = settings.certificate or config.data / SELF_SIGNED
-    try:
-        credential = load_credential(path, settings.key)
-    except CertificateError as error:
-        if settings.certificate is None:
-            raise CertificateError(error.message, hint=f"remove {path}, and the next start makes a new one") from error
-        raise
+    files = signatures(path for named in named_certificates(config) for path in named.files)
+    credentials = load_configured(config)
     profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
-    contexts = server_contexts([credential], profile)
+    contexts = server_contexts(credentials, profile)
     speaking = [each.name for each in config.listener if each.tls == "implicit" or each.starttls != "deny"]
-    fact = {
-        "name": credential.names[0] if credential.names else config.hostname,
-        "names": list(credential.names),
-        "not_after": credential.certificate.not_valid_after_utc.timestamp(),
-        "path": str(path),
-    }
-    return Prepared(config, account, dict.fromkeys(speaking, contexts), {"certificates": [fact]})
+    facts = {"certificates": facts_of(config, credentials)}
+    return Prepared(config, account, dict.fromkeys(speaking, contexts), facts, files)
 
 
 def refuse_fixed(old: Config, new: Config) -> None:

@@ -34,6 +34,7 @@ class Role:
     :param opens: the databases and directories it opens, in words.
     :param reaches: what it talks to, in words.
     :param preload: whether the supervisor imports the entry before the fork, so that processes share its memory.
+    :param sessions: whether a reload lets its sessions end by themselves (SIGUSR1), and does not end it with SIGTERM.
     :param last: whether it is stopped after the others, so that it can still tell of them.
     """
 
@@ -44,6 +45,7 @@ class Role:
     opens: str
     reaches: str
     preload: bool = True
+    sessions: bool = False
     last: bool = False
 
     def load(self) -> Entry:
@@ -82,14 +84,18 @@ ROLES: Final[tuple[Role, ...]] = (
         _a_core_each,
         opens="queue.db and queue/bodies (writes), accounts.db (reads)",
         reaches="accepts from its listeners; opens no connection",
+        sessions=True,
     ),
     Role(
         "submission",
         "gatepost.service.worker:run",
-        frozenset({"submission"}),
+        # The local socket is always there, so this role always runs: what programs of this machine and users send is
+        # one trade, and the processes that strangers talk to have no part in it.
+        frozenset({"submission", "local"}),
         _one,
         opens="queue.db and queue/bodies (writes), accounts.db (reads)",
-        reaches="accepts from its listeners; opens no connection",
+        reaches="accepts from its listeners and the local socket; opens no connection",
+        sessions=True,
     ),
     Role(
         "delivery",

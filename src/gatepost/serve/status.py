@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from gatepost._version import __version__
-from gatepost.net.listen import show
 from gatepost.observe.shared import BoundListener
+from gatepost.serve.bindings import shown
+from gatepost.serve.replacement import expiry_warning
 from gatepost.serve.roles import METRICS_LISTENER
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def describe(supervisor: Supervisor) -> dict[str, Any]:
         "started_at": supervisor.started_at,
         "processes": [_process(post) for each in supervisor.generations for post in each.posts],
         "counters": supervisor.shared.counters.totals(),
+        "certificates_refused": supervisor.replacement.trouble,
     }
     if generation is not None:
         answer |= _configured(generation)
@@ -52,7 +55,10 @@ def _configured(generation: Generation) -> dict[str, Any]:
         "hostname": config.hostname,
         "user": generation.prepared.account.name,
         "listeners": [_listener(each) for each in generation.listeners],
-        "certificates": list(generation.prepared.facts.get("certificates", ())),
+        "certificates": [
+            {**fact, "warning": expiry_warning(fact, time.time()) or None}
+            for fact in generation.prepared.facts.get("certificates", ())
+        ],
         "settings": {
             "domains": list(config.domains),
             "log": config.log,
@@ -71,5 +77,5 @@ def _listener(listener: BoundListener) -> dict[str, Any]:
         "protocol": listener.settings.protocol,
         "tls": None if page else listener.settings.tls,
         "starttls": None if page or listener.settings.tls == "implicit" else listener.settings.starttls,
-        "addresses": [show(sock.getsockname()[:2]) for sock in listener.sockets if sock.fileno() >= 0],
+        "addresses": [shown(sock) for sock in listener.sockets if sock.fileno() >= 0],
     }

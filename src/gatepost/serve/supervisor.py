@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final, final
 
+from gatepost.certs.watch import POLL_SECONDS
 from gatepost.config.schema import Config
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.observe import logs
@@ -35,6 +36,7 @@ from gatepost.serve.inquiry import Inquiries
 from gatepost.serve.lock import DataLock
 from gatepost.serve.post import HANDLED, Surroundings
 from gatepost.serve.preparation import Prepared, forget_slot, prepare, prepare_shared, refuse_fixed
+from gatepost.serve.replacement import Replacement
 from gatepost.serve.roles import METRICS_LISTENER, ROLES, Role
 from gatepost.serve.status import describe
 from gatepost.serve.systemd import Notifier, passed_sockets
@@ -66,6 +68,7 @@ class Parts:
     prepare: Callable[[Config], Prepared] = prepare
     prepare_shared: Callable[[Shared], None] = prepare_shared
     forget_slot: Callable[[Shared, int], None] = forget_slot
+    certificate_poll: float = POLL_SECONDS
 
 
 @final
@@ -102,6 +105,7 @@ class Supervisor:
         self._stop_deadline: float | None = None
         self._next_watchdog = 0.0
         self._hurried = False
+        self.replacement = Replacement(self._parts.certificate_poll)
         self._lock = lock
         self._numbers = count(1)
         self._exit_code = 0
@@ -184,7 +188,7 @@ class Supervisor:
             deadlines.extend(generation.deadlines())
         if self._transition is not None:
             deadlines.append(self._transition.deadline)
-        for each in (self._control.expire(now), self._inquiries.expire(now), self._watchdog(now)):
+        for each in (self._control.expire(now), self._inquiries.expire(now), self._watchdog(now), self._renew(now)):
             if each is not None:
                 deadlines.append(each)
         self._gauge()
@@ -268,7 +272,7 @@ class Supervisor:
         self._transition = None
         old, self._current = self._current, transition.generation
         if old is not None:
-            old.drain(now, old.prepared.config.drain_seconds)
+            old.retire(now, old.prepared.config.drain_seconds)
             self._draining.append(old)
         transition.plan.commit()
         self._announce(transition, first=old is None)
@@ -280,6 +284,7 @@ class Supervisor:
             event("server.started", listeners=len(generation.listeners), processes=len(generation.posts))
             self._started(generation.listeners)
             return
+        self.replacement.accepted()
         self.shared.counters.count("reloads_total", result="ok")
         event("server.reloaded", "notice", generation=generation.number, config=generation.prepared.config.source)
         for connection in transition.waiting:
@@ -300,7 +305,15 @@ class Supervisor:
             ConfigError(reason, hint="see the log; the earlier configuration stays"), transition.waiting
         )
 
-    def _reload(self, connection: Connection | None) -> None:
+    def _renew(self, now: float) -> float | None:
+        """Take up certificates whose files were replaced: a reload of what is configured as it was read before."""
+        if self._current is None or self._transition is not None or self._stop_deadline is not None:
+            return None
+        if self.replacement.due(self._current.prepared, now):
+            self._reload(None, self._current.prepared.config)
+        return self.replacement.next_at
+
+    def _reload(self, connection: Connection | None, config: Config | None = None) -> None:
         if self._stop_deadline is not None or self._current is None or self._transition is not None:
             if connection is not None:
                 why = "the server is stopping" if self._stop_deadline is not None else "a reload is already under way"
@@ -311,7 +324,7 @@ class Supervisor:
         waiting = [connection] if connection is not None else []
         self._notifier.reloading()
         try:
-            config = self._load()
+            config = config or self._load()
             refuse_fixed(self._current.prepared.config, config)
             prepared = self._parts.prepare(config)
             plan = self._bindings.plan(config)
@@ -337,6 +350,7 @@ class Supervisor:
             hint=error.hint or None,
             problems=len(problems) or None,
         )
+        self.replacement.refused(error, time.monotonic())
         self._notifier.ready("serving; the last reload was refused, see the log")
         for connection in waiting:
             connection.answer({"ok": False, "error": error.message, "hint": error.hint, "problems": problems})

@@ -129,7 +129,7 @@ class Intake:
             return [error] * len(messages)
         except Exception as error:  # noqa: BLE001 - a message that the store chokes on must not take others with it
             if len(messages) == 1:
-                logs.event("commit-failed", severity="error", queue_id=messages[0].id, error=repr(error))
+                logs.event("queue.commit-failed", severity="error", queue_id=messages[0].id, error=repr(error))
                 return [error if isinstance(error, GatepostError) else StoreError(f"the store failed: {error!r}")]
             return [result for message in messages for result in self._attempt([message])]
         return [None] * len(messages)

@@ -34,6 +34,9 @@ SIZE: Final = 4 * (_HEADER + _STRIDE * SLOTS)
 _CACHED_BUCKETS: Final = 8192
 
 
+LOCAL_PEER: Final = "local"  # what stands for the address of a program of this machine
+
+
 class Refusal(NamedTuple):
     """Why a connection is refused: what it is told, and the word for the counters."""
 
@@ -94,7 +97,7 @@ class Limits:
         total = self._base + BUCKETS * _FIELDS + listener % LISTENERS
         if self._sum(total - self._base) >= self._settings.connections:
             return _HERE
-        if not self._exempt.matches(address):
+        if not self._is_free(address):
             cell = self._cell(address)
             if self._sum(cell + _OPEN) >= self._settings.connections_per_address:
                 return _FROM_YOU
@@ -107,18 +110,18 @@ class Limits:
     def disconnect(self, address: str, listener: int) -> None:
         """A counted connection has ended."""
         self._lower(self._base + BUCKETS * _FIELDS + listener % LISTENERS)
-        if not self._exempt.matches(address):
+        if not self._is_free(address):
             self._lower(self._base + self._cell(address) + _OPEN)
 
     def message(self, address: str) -> bool:
         """Count one more message; whether the address may send it."""
-        if self._exempt.matches(address):
+        if self._is_free(address):
             return True
         return self._spend(self._cell(address) + _MAIL_WINDOW, _MINUTE, self._settings.message_rate_per_address)
 
     def login_failed(self, address: str) -> float:
         """Count a failed login; how many seconds its answer should wait."""
-        if self._exempt.matches(address):
+        if self._is_free(address):
             return 0.0
         cell = self._cell(address) + _LOGIN_WINDOW
         self._spend(cell, _LOGIN_MEMORY, 1 << 30)
@@ -126,10 +129,13 @@ class Limits:
 
     def login_delay(self, address: str) -> float:
         """How many seconds the next answer to a login from this address waits: none at first, then doubling."""
-        if self._exempt.matches(address):
+        if self._is_free(address):
             return 0.0
         over = self._counted(self._cell(address) + _LOGIN_WINDOW, _LOGIN_MEMORY) - self._settings.auth_failures
         return 0.0 if over < 0 else min(_LONGEST_DELAY, float(2 ** min(over, 10)))
+
+    def _is_free(self, address: str) -> bool:
+        return address == LOCAL_PEER or self._exempt.matches(address)
 
     def _cell(self, address: str) -> int:
         found = self._buckets.get(address)

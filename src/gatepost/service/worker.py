@@ -50,7 +50,7 @@ def reap(shared: Shared, slot: int) -> None:
 
 
 def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: Shared) -> None:
-    """Serve until SIGTERM, then finish what is under way.
+    """Serve until SIGTERM, then finish what is under way; after SIGUSR1 let the sessions end by themselves.
 
     :param role: the role's name, for the log.
     :param listeners: the listeners of this role.
@@ -62,6 +62,7 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD, 20, 50)
     loop.add_signal_handler(signal.SIGTERM, server.drain)
+    loop.add_signal_handler(signal.SIGUSR1, server.retire)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     shared.ready()
     try:
@@ -73,13 +74,18 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
 
 
 class Server:
-    """The connections of one process: accepting them, sweeping their deadlines, draining them.
+    """The connections of one process: accepting them, sweeping their deadlines, ending them.
+
+    There are two ways to end, each bounded by ``drain_seconds``, whether or not a supervisor is left to see to it:
+    ``retire`` after a reload, when successors serve, and ``drain`` when the server stops.
 
     :param loop: the loop that will run it.
     :param listeners: with their bound sockets.
     """
 
-    __slots__ = ("_acceptors", "_accounts", "_connections", "_draining", "_loop", "_queue", "_services", "_sweeps")
+    __slots__ = (
+        "_acceptors", "_accounts", "_connections", "_draining", "_ending", "_loop", "_queue", "_services", "_sweeps",
+    )  # fmt: skip
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, listeners: Sequence[BoundListener], config: Config, shared: Shared
@@ -90,9 +96,12 @@ class Server:
         self._services = self._gather(config, shared)
         self._acceptors: list[Acceptor] = []
         self._connections: set[Connection] = set()
-        self._draining = False
+        self._draining = self._ending = False
         self._sweeps = 0
-        for number, bound in enumerate(listeners):
+        # The number is that of the configuration: processes of other roles count in the same table.
+        names = [listener.name for listener in config.listener]
+        for bound in listeners:
+            number = names.index(bound.name) if bound.name in names else len(names)
             self.listen(Port(self._services, bound.settings, number, shared.contexts.get(bound.name)), bound.sockets)
         loop.call_later(SWEEP_SECONDS, self._sweep)
 
@@ -131,16 +140,37 @@ class Server:
             accepted = functools.partial(self._accept, port, _bound_address(sock))
             self._acceptors.append(Acceptor(self._loop, sock, accepted))
 
+    def retire(self) -> None:
+        """Accept no more and let sessions end by themselves; those that go on after ``drain_seconds`` are drained."""
+        if not self._ending:
+            self._end()
+            self._loop.call_later(self._services.config.drain_seconds, self.drain)
+
     def drain(self) -> None:
-        """Accept no more, end what is idle, let messages that are under way arrive, then stop the loop."""
+        """Accept no more, end what is idle, let messages that are under way arrive, then stop the loop.
+
+        What is still there after ``drain_seconds`` is cut off.
+        """
         if self._draining:
             return
         self._draining = True
-        for acceptor in self._acceptors:
-            acceptor.stop()
+        self._end()
         for connection in tuple(self._connections):
             connection.drain()
-        self._stop_when_done()
+        self._loop.call_later(self._services.config.drain_seconds, self._cut_off)
+
+    def _end(self) -> None:
+        if not self._ending:
+            self._ending = True
+            for acceptor in self._acceptors:
+                acceptor.stop()
+            self._stop_when_done()
+
+    def _cut_off(self) -> None:
+        for connection in tuple(self._connections):
+            connection.record.outcome = "cut off"
+            connection.transport.abort()
+        self._loop.call_soon(self._loop.stop)
 
     def _accept(self, port: Port, local: tuple[str, int] | None, sock: socket.socket, peer: object) -> None:
         services = self._services

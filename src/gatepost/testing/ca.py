@@ -189,8 +189,9 @@ class TestAuthority:
         builder = builder.add_extension(key_usage or _key_usage(authority=False), critical=True)
         builder = builder.add_extension(_authority_identifier(self.key), critical=False)
         if names:
+            # RFC 5280 §4.2.1.6: critical where the subject is empty; Python 3.13 refuses it otherwise.
             builder = builder.add_extension(
-                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=not common_name
             )
         if usages is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)

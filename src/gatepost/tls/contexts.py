@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 from gatepost.errors import ConfigError, LocalProtocolError
 from gatepost.tls.credential import Credential
-from gatepost.tls.names import is_address, reference_name
+from gatepost.tls.names import is_address, reference_name, reference_pattern
 from gatepost.tls.sessions import SessionCache
 from gatepost.tls.trust import TrustStore
 
@@ -34,7 +34,7 @@ CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL:!PSK:!SRP:
 _RELEASE_BUFFERS: Final = 0x10  # SSL_MODE_RELEASE_BUFFERS, ssl.h: an idle connection keeps no record buffers
 _SESSION_CONTEXT: Final = b"gatepost"
 
-Level: TypeAlias = Literal["may", "encrypt", "verify"]
+Level: TypeAlias = Literal["may", "encrypt", "fingerprint", "verify"]
 
 
 @final
@@ -291,9 +291,11 @@ class ClientTLS:
     :param server_name: the name to ask for (SNI, RFC 6066 §3) and to find in the certificate; a host name or an address
         (which is never sent as SNI). None asks for none.
     :param level: ``may`` and ``encrypt`` go on whatever the certificate is, and say so in the evidence; ``verify``
-        raises ``VerificationError`` unless chain and name are good.
-    :param names: reference names to accept instead of ``server_name``.
+        raises ``VerificationError`` unless chain and name are good, ``fingerprint`` unless the certificate is one of
+        ``pins``.
+    :param names: reference names to accept instead of ``server_name``; ``.example.com`` is any name below that one.
     :param alpn: protocols to offer (RFC 7301), best first.
+    :param pins: SHA-256 of certificates or public keys, in lower-case hexadecimal.
     :raises LocalProtocolError: when ``verify`` has no name to verify, the level is unknown, or a name is none.
     """
 
@@ -302,14 +304,17 @@ class ClientTLS:
     level: Level = "verify"
     names: tuple[str, ...] = ()
     alpn: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.level not in ("may", "encrypt", "verify"):
-            raise LocalProtocolError(f"{self.level!r} is no TLS level: may, encrypt or verify")
+        if self.level not in ("may", "encrypt", "fingerprint", "verify"):
+            raise LocalProtocolError(f"{self.level!r} is no TLS level: may, encrypt, fingerprint or verify")
         if self.level == "verify" and not self.references:
             raise LocalProtocolError("level verify needs a name to verify")
-        for name in self.references:
-            reference_name(name)
+        for name in self.names:
+            reference_pattern(name)
+        if self.server_name is not None:
+            reference_name(self.server_name)
 
     @property
     def references(self) -> tuple[str, ...]:

@@ -85,16 +85,8 @@ def load_credential(certificate: Path, key: Path | None = None, *, at: float | N
     :raises CertificateError: missing, unreadable, without a certificate or key, encrypted, expired, not yet valid,
         not matching, or too weak; the message names the file.
     """
-    blocks = pem_blocks(read_pem(certificate))
-    certificates = [
-        parse_certificate(block, str(certificate)) for label, block in blocks if label in CERTIFICATE_LABELS
-    ]
-    if not certificates:
-        raise CertificateError(
-            f"{certificate}: holds no certificate", hint="the file must hold a PEM CERTIFICATE block"
-        )
-    where = pem_blocks(read_pem(key)) if key else blocks
-    keys = [block for label, block in where if label.endswith(b"PRIVATE KEY")]
+    certificates = certificates_in(certificate)
+    keys = [block for label, block in pem_blocks(read_pem(key or certificate)) if label.endswith(b"PRIVATE KEY")]
     if not keys:
         raise CertificateError(
             f"{key or certificate}: holds no private key",
@@ -130,7 +122,7 @@ def make_credential(
 
 
 def public_octets(key: object) -> bytes:
-    """A public key as its SubjectPublicKeyInfo, DER: what two halves of a pair have in common, and what a pin hashes."""
+    """A public key as its SubjectPublicKeyInfo, DER: what the halves of a pair share, and what a pin hashes."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined, no-any-return]
 
 
@@ -163,8 +155,20 @@ def read_pem(path: Path) -> bytes:
 
 
 def pem_blocks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The PEM blocks of a text (RFC 7468): label and whole block, in their order; what stands around them is skipped."""
+    """The PEM blocks of a text (RFC 7468): label and whole block, in order; text around them is skipped."""
     return [(match[1], match[0]) for match in _BLOCK.finditer(data)]
+
+
+def certificates_in(path: Path) -> list[x509.Certificate]:
+    """The certificates of a PEM file, in their order; at least one.
+
+    :raises CertificateError: missing, unreadable, or without a certificate.
+    """
+    blocks = pem_blocks(read_pem(path))
+    found = [parse_certificate(block, str(path)) for label, block in blocks if label in CERTIFICATE_LABELS]
+    if not found:
+        raise CertificateError(f"{path}: holds no certificate", hint="the file must hold a PEM CERTIFICATE block")
+    return found
 
 
 def parse_certificate(block: bytes, source: str) -> x509.Certificate:

@@ -29,7 +29,7 @@ from gatepost.tls.credential import end_point_binding
 from gatepost.tls.evidence import client_evidence, facts, server_evidence
 from gatepost.tls.sessions import SessionKey, StoredSession
 from gatepost.tls.stream import TLSStream, error_reason, read_all
-from gatepost.tls.verify import claimed_names, verify_peer
+from gatepost.tls.verify import claimed_names, match_fingerprint, verify_peer
 from gatepost.wire.upgrade import EarlyHello, Origin, Role, UpgradeReady, Verification
 
 HANDSHAKE_LIMIT: Final = 262144  # octets of one side's handshake: a long certificate chain is a tenth of it
@@ -302,7 +302,9 @@ class ClientHandshake(_Handshake):
         self._begin(origin)
         self._settings = settings
         self._at = at
-        self._key: SessionKey = (*origin.peer, settings.server_name, settings.level, settings.names, settings.alpn)
+        self._key: SessionKey = (
+            *origin.peer, settings.server_name, settings.level, settings.names, settings.alpn, settings.pins,
+        )  # fmt: skip
         self._offered: StoredSession | None = settings.context.sessions.take(self._key)
         self._connection = connection = SSL.Connection(settings.context.context)
         connection.set_connect_state()
@@ -380,6 +382,8 @@ class ClientHandshake(_Handshake):
     def _judge(self, chain: tuple[bytes, ...]) -> Verification:
         """The verdict; what is not required to be good is only recorded."""
         settings = self._settings
+        if settings.level == "fingerprint":
+            return match_fingerprint(chain, settings.pins)
         at = time.time() if self._at is None else self._at
         try:
             return verify_peer(chain, trust=settings.context.trust, names=settings.references, purpose="server", at=at)

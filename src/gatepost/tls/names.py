@@ -40,6 +40,19 @@ def reference_name(name: str) -> str:
     return ascii_name
 
 
+def reference_pattern(name: str) -> str:
+    """Bring a reference to the form that is compared: a name, an address, or ``.example.com`` for any name below one.
+
+    :raises LocalProtocolError: when it is none of them.
+    """
+    if not name.startswith("."):
+        return reference_name(name)
+    parent = reference_name(name[1:])
+    if is_address(parent):
+        raise LocalProtocolError(f"{name[:64]!r} is not a host name")
+    return f".{parent}"
+
+
 def _a_label(label: str, name: str) -> str:
     if label.isascii():
         ascii_label = label
@@ -61,9 +74,12 @@ def dns_name_matches(presented: str, reference: str) -> bool:
     """Whether a dNSName stands for a reference host name (RFC 9525 §6.3).
 
     :param presented: as the certificate has it.
-    :param reference: as ``reference_name`` returns it, and not an address.
+    :param reference: as ``reference_pattern`` returns it, and not an address.
     """
     presented = presented.lower().removesuffix(".")
+    if reference.startswith("."):  # any name below one: Postfix's "dot-nexthop"
+        below = presented.removesuffix(reference)
+        return below not in ("", presented) and below[0] != "." and "*" not in below.removeprefix("*")
     if presented == reference:
         return True
     if not presented.startswith("*."):
@@ -74,7 +90,7 @@ def dns_name_matches(presented: str, reference: str) -> bool:
 
 
 def certificate_matches(certificate: x509.Certificate, reference: str) -> bool:
-    """Whether a certificate is for a reference name, as ``reference_name`` returns it.
+    """Whether a certificate is for a reference name, as ``reference_pattern`` returns it.
 
     :raises ValueError: when its subjectAltName cannot be read.
     """

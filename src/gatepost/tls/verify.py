@@ -11,17 +11,18 @@ There is no boolean result: the verdict is a value when it is good and an except
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
 from OpenSSL.SSL import X509VerificationCodes as Codes
 
 from gatepost.errors import VerificationError
-from gatepost.tls.credential import key_weakness
-from gatepost.tls.names import certificate_matches, printable_names, reference_name
+from gatepost.tls.credential import key_weakness, public_octets
+from gatepost.tls.names import certificate_matches, printable_names, reference_pattern
 from gatepost.tls.trust import TrustStore
 from gatepost.wire.upgrade import Verification
 
@@ -56,6 +57,7 @@ _OTHER: Final = ("invalid", "validation-failure")
 _HINTS: Final[dict[str, str]] = {
     "expired": "the peer must renew its certificate",
     "self-signed": "name the certificate in ca_file to trust it",
+    "wrong-fingerprint": "the peer has a new certificate, or is another: ask its operator, then change fingerprints",
     "untrusted": "the peer must send its intermediates, or its authority must be in ca_file",
     "wrong-name": "only subjectAltName counts (RFC 9525); check the name that was asked for",
     "revocation-unknown": "every authority of the chain needs a current revocation list",
@@ -81,7 +83,8 @@ def verify_peer(
 
     :param chain: what the peer sent, as DER, leaf first.
     :param trust: the anchors, and their revocation lists.
-    :param names: reference names; one of them must be in the certificate. Empty: the name is not asked.
+    :param names: reference names; one of them must be in the certificate; ``.example.com`` is any name below that one.
+        Empty: the name is not asked.
     :param purpose: what the peer is to us: a ``server`` or a ``client``.
     :param at: the time of the judgement, in seconds since the epoch.
     :param crls: further revocation lists.
@@ -89,7 +92,7 @@ def verify_peer(
     :raises VerificationError: for everything else, with a stable ``reason`` and the TLSRPT ``result_type``.
     :raises LocalProtocolError: when a reference name is none.
     """
-    references = [reference_name(name) for name in names]
+    references = [reference_pattern(name) for name in names]
     sent = tuple(chain)
     if not sent:
         raise _failure("no-certificate", "the peer showed no certificate", "validation-failure")
@@ -104,13 +107,48 @@ def verify_peer(
         if references and not any(certificate_matches(path[0], reference) for reference in references):
             raise _failure(
                 "wrong-name",
-                f"the certificate is for {', '.join(printable_names(path[0])) or 'no name at all'}, "
-                f"not for {' or '.join(references)}",
+                f"the certificate is for {_names_of(path[0])}, not for {' or '.join(references)}",
                 "certificate-host-mismatch",
             )
     except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
     return Verification("verified" if references else "trusted", "", printable_names(path[0]))
+
+
+def match_fingerprint(chain: tuple[bytes, ...], fingerprints: tuple[str, ...]) -> Verification:
+    """Judge a peer by the SHA-256 of its certificate or of its public key alone: not by issuer, names or dates.
+
+    :param chain: what the peer sent, as DER, leaf first.
+    :param fingerprints: the ones that are good, in lower-case hexadecimal.
+    :return: ``pinned``.
+    :raises VerificationError: when it has none of them.
+    """
+    if not chain:
+        raise _failure("no-certificate", "the peer showed no certificate", "validation-failure")
+    try:
+        leaf = x509.load_der_x509_certificate(chain[0])
+        key = sha256(public_octets(leaf.public_key())).hexdigest()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
+    own = sha256(chain[0]).hexdigest()
+    if own not in fingerprints and key not in fingerprints:
+        raise _failure(
+            "wrong-fingerprint",
+            f"the certificate is not a pinned one; its SHA-256 is {own}, that of its key {key}",
+            "certificate-not-trusted",
+        )
+    return Verification("pinned", "", printable_names(leaf))
+
+
+def _names_of(certificate: x509.Certificate) -> str:
+    """The names in words. One that is in the subject alone is named, so that its owner knows why it does not count."""
+    names = printable_names(certificate)
+    if names:
+        return ", ".join(names)
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if not common:
+        return "no name at all"
+    return f"no name (its CN alone says {ascii(str(common[0].value))[1:65]}, and only a subjectAltName counts)"
 
 
 def claimed_names(chain: tuple[bytes, ...]) -> tuple[str, ...]:

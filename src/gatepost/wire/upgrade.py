@@ -78,7 +78,8 @@ class Verification:
     """What was proved about the peer's certificate.
 
     :param status: ``none`` (it showed none), ``untrusted`` (no chain to a trusted authority, or another fault),
-        ``trusted`` (the chain is good, no name was asked for), ``verified`` (chain and name are good).
+        ``trusted`` (the chain is good, no name was asked for), ``verified`` (chain and name are good), ``pinned`` (the
+        certificate or its key is one that was named by its fingerprint; nothing else was asked).
     :param reason: for ``untrusted``, what failed, in words; otherwise empty.
     :param names: the DNS names, addresses and mailboxes that the certificate carries, for the log.
     """

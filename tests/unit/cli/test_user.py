@@ -11,6 +11,7 @@ from tests.unit.cli.conftest import Gatepost
 from gatepost.accounts.verifiers import Verifiers
 from gatepost.cli import passwords
 from gatepost.cli.exits import CommandError
+from gatepost.mailbox import deliver, mailbox_root, unique_name
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.wire.sasl.secret import Secret
 
@@ -32,6 +33,32 @@ def test_user_is_added_listed_changed_and_deleted(gatepost: Gatepost, data: Path
     assert _accepts(data, "ann@x.test", "second") and not _accepts(data, "ann@x.test", "first one")
     assert gatepost("user", "delete", "ann@x.test").code == 0
     assert gatepost("user", "list").err == "there are no users\n"
+
+
+def test_user_is_disabled_and_enabled(gatepost: Gatepost, data: Path) -> None:
+    """A disabled user keeps its password, cannot log in with it, and can again."""
+    gatepost("user", "add", "ann@x.test", "--password-stdin", stdin=b"secret one\n")
+    assert gatepost("user", "disable", "Ann").out == "ann@x.test can no longer log in\n"
+    assert not _accepts(data, "ann@x.test", "secret one")
+    assert "disabled" in gatepost("user", "list").out
+    assert gatepost("user", "enable", "ann@x.test").code == 0
+    assert _accepts(data, "ann@x.test", "secret one")
+    assert gatepost("user", "disable", "bob").code == 67
+
+
+def test_list_shows_mailboxes_and_last_logins(gatepost: Gatepost, data: Path) -> None:
+    """How many messages, how many octets on disk, and when; for people and for programs."""
+    gatepost("user", "add", "ann@x.test", "--generate")
+    deliver(mailbox_root(data, "ann@x.test"), [b"a" * 3000], unique=unique_name(1.0, "m1", "ann@x.test", "mx.test"))
+    store = SQLiteAccountStore(data / FILE_NAME)
+    store.record_login("ann@x.test")
+    store.close()
+    (user,) = gatepost("user", "list", "--json").json
+    assert (user["messages"], user["bytes"]) == (1, 3000)
+    heading, row = gatepost("user", "list").out.splitlines()
+    assert heading.split()[:3] == ["address", "messages", "size"]
+    assert row.split()[:4] == ["ann@x.test", "1", "2.9", "KiB"]
+    assert user["last_login"] is not None and "never" not in row
 
 
 def test_generated_password_is_printed_once_and_works(gatepost: Gatepost, data: Path) -> None:

@@ -229,6 +229,31 @@ def test_data_given_apart_wins_and_is_kept_on_reload(tmp_path: Path) -> None:
     assert again.source == file
 
 
+def test_alias_may_be_the_rest_of_a_domain(tmp_path: Path) -> None:
+    """``@domain`` is a name of an alias; as a target it would say nothing."""
+    config = load(_write(tmp_path / "m.toml", '[aliases]\n"@Example.org" = "ann"\n'))
+    assert config.aliases == {"@example.org": ("ann",)}
+    for wrong in ('"@a..b" = "ann"', '"@" = "ann"', 'ann = "@example.org"'):
+        with pytest.raises(ConfigError):
+            load(_write(tmp_path / "m.toml", f"[aliases]\n{wrong}\n"))
+
+
+@pytest.mark.parametrize("name", ["local", "metrics"])
+def test_names_of_built_in_listeners_are_taken(tmp_path: Path, name: str) -> None:
+    """A listener of the file that was called so would be taken for the built-in one."""
+    text = f'[[listener]]\nname = "{name}"\nprotocol = "smtp"\nbind = "127.0.0.1:0"\n'
+    with pytest.raises(ConfigError) as caught:
+        load(_write(tmp_path / "m.toml", text))
+    assert f'"{name}" is the name of' in caught.value.message
+
+
+def test_local_sockets_have_a_public_place_on_the_system_alone(tmp_path: Path) -> None:
+    """The system's server is found in /run by every program; others keep their sockets with their data."""
+    assert Config(data=Path("/var/lib/gatepost")).runtime == Path("/run/gatepost")
+    assert Config(data=tmp_path).runtime == tmp_path
+    assert Config(data=Path("/var/lib/gatepost"), run_directory=tmp_path).runtime == tmp_path
+
+
 def test_data_default_follows_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root's state is the system's; anybody else's is below the XDG state folder."""
     monkeypatch.setattr("os.geteuid", lambda: 0)

@@ -16,7 +16,7 @@ def test_shown_configuration_reads_back_the_same(tmp_path: Path) -> None:
     first.write_text(
         'hostname = "mx.example"\ndomains = ["example.org"]\ndata = "d"\n[delivery]\nlifetime = "2d"\n'
         'resolver = "127.0.0.1"\n[limits]\nnormalise_from = ["10.0.0.*", "!10.0.0.9"]\nexempt = []\n'
-        '[aliases]\nroot = "postmaster"\n"sales@example.org" = ["a@b.example", "c"]\n'
+        '[aliases]\nroot = "postmaster"\n"@example.net" = "c"\n"sales@example.org" = ["a@b.example", "c"]\n'
     )
     config = load(first)
     second = tmp_path / "second.toml"

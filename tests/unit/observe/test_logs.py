@@ -26,7 +26,6 @@ HOSTILE = (
     "line\u2028separator\u2029",
     "\x00\x7f\x85\x9b",
     "\ud800 lone surrogate",
-    "",
     "=",
     "x" * 5000,
     "zero\u200bwidth",
@@ -113,6 +112,29 @@ def test_subclass_of_str_or_bytes_is_written_as_it_prints(sink: Sink, form: logs
     logs.event("x", one=HiddenText("hunter2"), two=HiddenBytes(b"hunter2"))
     assert "hunter2" not in sink.text()
     assert sink.text().count("***") == 2
+
+
+@pytest.mark.parametrize("severity", ["info", "notice"])
+def test_empty_values_are_left_out_of_a_text_line(sink: Sink, severity: str) -> None:
+    """Nothing and empty text cost no room, unless the event says that emptiness means something."""
+    logs.setup("text", descriptor=sink.descriptor)
+    logs.event("x", severity=severity, user="", helo=None, kept=logs.EMPTY, zero=0, no=False)
+    (line,) = sink.lines()
+    assert line.partition(" x ")[2].split() == ['kept=""', "zero=0", "no=no"] + ["severity=notice"] * (
+        severity == "notice"
+    )
+
+
+def test_empty_values_are_left_out_of_a_json_line(sink: Sink) -> None:
+    """The same in JSON."""
+    logs.setup("json", descriptor=sink.descriptor)
+    logs.event("x", user="", helo=None, kept=logs.EMPTY, zero=0, no=False)
+    (line,) = sink.lines()
+    read = json.loads(line)
+    assert {key: read.get(key) for key in ("user", "helo", "kept", "zero", "no")} == {
+        "user": None, "helo": None, "kept": "", "zero": 0, "no": False,
+    }  # fmt: skip
+    assert "user" not in read
 
 
 def test_text_values_have_their_forms(sink: Sink) -> None:
@@ -236,7 +258,7 @@ def test_library_warnings_come_in_the_same_form(sink: Sink) -> None:
         logging.getLogger("some.library").exception("it %s", "failed")
     read: dict[str, Any] = json.loads(sink.text())
     assert (read["event"], read["logger"], read["message"], read["severity"]) == (
-        "log",
+        "log.message",
         "some.library",
         "it failed",
         "error",

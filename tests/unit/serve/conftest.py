@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.serve.real_server import RealServer
 
 from gatepost.serve.control import ControlError, request
 
@@ -148,6 +149,24 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         running.append(server)
         if wait:
             server.wait_started()
+        return server
+
+    yield begin
+    for server in running:
+        server.close()
+
+
+StartReal = Callable[..., RealServer]
+
+
+@pytest.fixture
+def start_real(tmp_path: Path) -> Iterator[StartReal]:
+    """Start the real server in a directory of its own; ends it after the test."""
+    running: list[RealServer] = []
+
+    def begin(*arguments: Any, **keywords: Any) -> RealServer:
+        server = RealServer(tmp_path, *arguments, **keywords)
+        running.append(server)
         return server
 
     yield begin

@@ -124,7 +124,11 @@ def main() -> int:
     parts = Parts(ROLES, prepare, lambda shared: None, lambda shared, slot: None)
 
     def started(listeners: Sequence[BoundListener]) -> None:
-        bound = {each.name: [list(sock.getsockname()[:2]) for sock in each.sockets] for each in listeners}
+        bound = {
+            each.name: [list(sock.getsockname()[:2]) for sock in each.sockets]
+            for each in listeners
+            if each.settings.protocol != "local"
+        }
         print(json.dumps(bound), flush=True)
 
     try:

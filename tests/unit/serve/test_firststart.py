@@ -15,7 +15,8 @@ from gatepost.errors import CertificateError, ConfigError
 from gatepost.observe.shared import BoundListener
 from gatepost.serve.bindings import Bindings
 from gatepost.serve.firststart import first_start, make_directories, welcome
-from gatepost.serve.preparation import SELF_SIGNED, prepare
+from gatepost.serve.preparation import prepare
+from gatepost.serve.selfsigned import SELF_SIGNED
 from gatepost.serve.privileges import Account
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.wire.sasl.secret import Secret

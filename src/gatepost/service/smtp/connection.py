@@ -15,6 +15,7 @@ from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.net.transport import Receiver, Transport
 from gatepost.observe import logs
 from gatepost.service.smtp import refusals
+from gatepost.service.smtp.local import LocalSession
 from gatepost.service.smtp.plain import PlainSession
 from gatepost.service.smtp.port import Port
 from gatepost.service.smtp.secure import SecureSession
@@ -79,7 +80,7 @@ class Connection:
                 ServerHandshake.implicit(port.contexts, self.origin, alpn=port.alpn, bindings=port.submission), self
             )
             return
-        self.session = PlainSession(self, channel)
+        self.session = (LocalSession if port.local else PlainSession)(self, channel)
         channel.start(self.session)
         self.session.greet()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 from typing import TYPE_CHECKING
 
 from gatepost.net.channel import PlainChannel
@@ -24,12 +23,6 @@ class PlainSession(Session):
     def __init__(self, connection: Connection, channel: PlainChannel) -> None:
         origin = connection.origin
         super().__init__(connection, channel, PlainServer(origin, connection.port.profile(origin.peer[0])))
-        if origin.uid is not None:
-            self._user = connection.record.user = _login_name(origin.uid)
-
-    def _may_relay(self) -> bool:
-        """A user of this machine may: the kernel says who it is (SO_PEERCRED)."""
-        return self._connection.port.local and self._connection.origin.uid is not None
 
     def _on_starttls(self, event: events.StartTLSRequested) -> None:
         engine, connection, channel = self._engine, self._connection, self._channel
@@ -55,10 +48,3 @@ class PlainSession(Session):
 
 
 PlainSession._handlers = {**Session._handlers, events.StartTLSRequested: PlainSession._on_starttls}
-
-
-def _login_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -167,7 +167,8 @@ class Port:
     def _profile(self, *, normalise: bool) -> ServerProfile:
         config, listener = self.services.config, self.listener
         return ServerProfile(
-            hostname=config.hostname,
+            # A program completes names without a domain by the name that it is greeted with.
+            hostname=self.services.directory.domains.first if self.local else config.hostname,
             dialect="LMTP" if listener.protocol == "lmtp" else "SMTP",
             starttls=not self.implicit and listener.starttls != "deny" and self.contexts is not None,
             require_tls=not self.implicit and (listener.starttls == "require" or self.submission),

@@ -1,0 +1,97 @@
+"""The entries of a rule's lists: addresses, names, fingerprints. Each is checked here, and nothing is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from gatepost.config.endpoints import address_of
+from gatepost.config.names import check_domain
+from gatepost.policy.addresses import AddressList
+
+FILE_PREFIX: Final = "file:"
+"""Begins an entry that names a file of entries, one a line."""
+
+_HEXADECIMAL: Final = re.compile(r"[0-9a-f]{64}")
+_NUMBERS: Final = re.compile(r"[0-9a-fA-F:.*!/\- ]*[0-9:.*/][0-9a-fA-F:.*/\- ]*")
+
+
+def file_of(entry: str) -> str | None:
+    """The file that an entry names, excluded or not; None for other entries."""
+    text = entry.strip().removeprefix("!").strip()
+    return text.removeprefix(FILE_PREFIX) if text.startswith(FILE_PREFIX) else None
+
+
+def check_addresses(entries: Sequence[str]) -> None:
+    """Check the entries of an address list, files aside.
+
+    :raises ValueError: saying what is wrong with the first that cannot be read.
+    """
+    written: list[str] = []
+    for entry in entries:
+        file = file_of(entry)
+        if file is None:
+            written.append(entry)
+        elif not file:
+            raise ValueError(f'"{entry}" names no file; write file:PATH')
+        elif not entry.strip().startswith("!"):
+            written.append("*")  # it includes somebody: who, is read later
+    AddressList(written)
+
+
+def check_name(text: str) -> str:
+    """Check ``example.com``, ``.example.com`` or ``*``, and write it in lower case.
+
+    :raises ValueError: saying what is wrong with it.
+    """
+    if text == "*":
+        return text
+    if text.startswith("*."):
+        raise ValueError(f'"{text[:80]}": write .{text[2:80]} for the names below it')
+    return f".{check_domain(text[1:])}" if text.startswith(".") else check_domain(text)
+
+
+def check_exempt(text: str) -> str:
+    """Check an entry that is an address or a name.
+
+    :raises ValueError: saying what is wrong with it.
+    """
+    if file_of(text) is not None or is_address_entry(text):
+        check_addresses(("*", text))
+        return text
+    return check_name(text)
+
+
+def is_address_entry(text: str) -> bool:
+    """Whether an entry that may be a name or an address is meant as an address: no name ends in a number."""
+    if file_of(text) is not None:
+        return True
+    last = re.split(r"[./\-]", text.strip())[-1]
+    return ":" in text or last == "*" or (last.isascii() and last.isdecimal() and bool(_NUMBERS.fullmatch(text)))
+
+
+def check_certificate_name(text: str) -> str:
+    """Check a name that a certificate may have: a host name, an address, or ``.example.com``.
+
+    :raises ValueError: saying what is wrong with it.
+    """
+    if (address := address_of(text)) is not None:
+        return str(address)
+    if text == "*":
+        raise ValueError('"*" is no name: a certificate for anybody proves nothing; use level = "encrypt"')
+    return check_name(text)
+
+
+def check_fingerprint(text: str) -> str:
+    """Check the SHA-256 of a certificate or public key, and write it in lower case without colons.
+
+    :raises ValueError: when it is none.
+    """
+    digits = text.strip().lower().removeprefix("sha256:").replace(":", "")
+    if not _HEXADECIMAL.fullmatch(digits):
+        raise ValueError(
+            f'"{text[:100]}" is not a SHA-256 in 64 hexadecimal digits; '
+            "`openssl x509 -noout -fingerprint -sha256 -in FILE` prints one"
+        )
+    return digits

@@ -1,0 +1,141 @@
+"""From the tables of a configuration to the values that ``policy`` decides with.
+
+Every part of the program that decides, and ``gatepost explain``, gets its policy here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from gatepost.config.endpoints import parse_endpoint
+from gatepost.config.entries import is_address_entry
+from gatepost.config.lists import ListFiles
+from gatepost.config.schema import Config, Inbound, Listener, Outbound
+from gatepost.policy.inbound import Ground, Handshake, InboundPolicy, InboundRule
+from gatepost.policy.levels import Level
+from gatepost.policy.names import NameList
+from gatepost.policy.outbound import ClientHandshake, Facts, OutboundPolicy, OutboundRule
+from gatepost.policy.relay import RelayPolicy, RelayRule
+from gatepost.policy.rules import Source
+
+RELAYING: Final = ("smtp", "lmtp")
+"""Protocols at which relay rules count; at submission a login decides."""
+
+
+def inbound_policy(config: Config, files: ListFiles) -> InboundPolicy:
+    """What decides about clients.
+
+    :param files: reads the lists, and remembers them.
+    :raises ConfigError: when a list cannot be read.
+    """
+    tls = config.tls
+    rules = tuple(
+        InboundRule(
+            _source(config, "inbound", index), _inbound_settings(rule),
+            None if rule.addresses is None else files.addresses(rule.addresses),
+            None if rule.listeners is None else frozenset(rule.listeners),
+            None if rule.exempt is None else files.addresses(rule.exempt),
+        )
+        for index, rule in enumerate(config.inbound)
+    )  # fmt: skip
+    handshake = Handshake(tls.minimum, tls.maximum, tls.ciphers, tls.suites)
+    return InboundPolicy(rules, handshake, Source("tls", config.place("tls") if config.source else ""))
+
+
+def _inbound_settings(rule: Inbound) -> dict[str, object]:
+    keys = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption")
+    return {key: value for key in keys if (value := getattr(rule, key)) is not None}
+
+
+def ground_of(config: Config, listener: Listener) -> Ground:
+    """What holds at a listener where no rule says otherwise."""
+    index = next((at for at, each in enumerate(config.listener) if each.name == listener.name), None)
+    source = Source("default") if index is None or config.source is None else _source(config, "listener", index)
+    return Ground(listener.name, listener.starttls, listener.tls == "implicit", source)
+
+
+def relay_policy(config: Config, files: ListFiles) -> RelayPolicy:
+    """What decides about relaying.
+
+    :raises ConfigError: when a list cannot be read.
+    """
+    return RelayPolicy(
+        tuple(
+            RelayRule(
+                _source(config, "relay", index), files.addresses(rule.addresses or ()),
+                None if rule.listeners is None else frozenset(rule.listeners),
+            )
+            for index, rule in enumerate(config.relay)
+        )
+    )  # fmt: skip
+
+
+def default_level(config: Config) -> tuple[Level, Source]:
+    """The level where no rule sets one, and where it stands."""
+    delivery = config.delivery
+    key = "tls_only_listed" if delivery.tls_only_listed else "tls_level"
+    written = config.source is not None and key in delivery.model_fields_set
+    source = Source(f"delivery.{key}", config.place("delivery", key)) if written else Source(f"delivery.{key}")
+    return "none" if delivery.tls_only_listed else delivery.tls_level, source
+
+
+def outbound_policy(config: Config, files: ListFiles) -> OutboundPolicy:
+    """What decides about servers.
+
+    :raises ConfigError: when a list cannot be read.
+    """
+    delivery, tls = config.delivery, config.tls
+    ca = delivery.ca_file or tls.ca_file
+    rules = tuple(_outbound_rule(config, index, rule, files) for index, rule in enumerate(config.outbound))
+    level, source = default_level(config)
+    return OutboundPolicy(
+        rules,
+        level,
+        source,
+        ClientHandshake(
+            None if ca is None else str(ca), None, tls.minimum, tls.maximum, tls.ciphers, tls.suites
+        ),
+        delivery.smarthost is not None and delivery.smarthost_tls == "implicit",
+    )  # fmt: skip
+
+
+def _outbound_rule(config: Config, index: int, rule: Outbound, files: ListFiles) -> OutboundRule:
+    exempt = rule.exempt or ()
+    addresses = [entry for entry in exempt if is_address_entry(entry)]
+    names = [entry for entry in exempt if not is_address_entry(entry)]
+    return OutboundRule(
+        _source(config, "outbound", index),
+        dict(_outbound_settings(rule)),
+        None if rule.to is None else NameList(rule.to),
+        None if rule.mx is None else NameList(rule.mx),
+        None if rule.server is None else files.addresses(rule.server),
+        files.addresses(addresses) if addresses else None,
+        NameList(names) if names else None,
+    )
+
+
+def _outbound_settings(rule: Outbound) -> Iterator[tuple[str, object]]:
+    for key in ("level", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "port", "implicit"):
+        if (value := getattr(rule, key)) is not None:
+            yield key, value
+    for key in ("ca", "client_certificate"):
+        if (value := getattr(rule, key)) is not None:
+            yield key, str(value)
+
+
+def facts_of(config: Config, destination: str, host: str = "", address: str = "") -> Facts:
+    """What is known of a server; where a smarthost takes everything, it is the destination, and its name the host's."""
+    if config.delivery.smarthost is None:
+        return Facts(destination.lower(), host.lower(), address)
+    name, _ = parse_endpoint(config.delivery.smarthost)
+    return Facts(name.lower(), name.lower(), address, config.delivery.smarthost_user is not None)
+
+
+def relaying(config: Config) -> Iterable[Listener]:
+    """The listeners at which relay rules count."""
+    return [listener for listener in config.listener if listener.protocol in RELAYING]
+
+
+def _source(config: Config, table: str, index: int) -> Source:
+    return Source(f"{table}[{index}]", config.place(table, index))

@@ -1,0 +1,115 @@
+"""What the keys of rules may not say together, and what a rule may not say of other tables.
+
+As in ``combinations``: works on plain tables, before or after validation, and passes over what has the wrong type.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gatepost.config.entries import file_of
+from gatepost.config.problems import Problem
+from gatepost.policy.addresses import AddressList
+
+_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
+_DEFAULT_LISTENERS: Final = {"mx": "smtp", "submission": "submission", "submissions": "submission"}
+_INBOUND: Final = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption", "client_certificate")
+_OUTBOUND: Final = (
+    "level", "ca", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "client_certificate", "port",
+    "implicit",
+)  # fmt: skip
+
+
+def impossible_rules(tables: Mapping[str, Any]) -> Iterator[Problem]:
+    """Every impossible combination in ``[[inbound]]``, ``[[outbound]]`` and ``[[relay]]``."""
+    protocols = _protocols(tables.get("listener"))
+    for index, rule in _rules(tables.get("inbound")):
+        yield from _known_listeners("inbound", index, rule, protocols)
+        yield from _settings("inbound", index, rule, _INBOUND)
+        yield from _versions("inbound", index, rule)
+    outbound = _rules(tables.get("outbound"))
+    pinned = any(rule.get("fingerprints") for _, rule in outbound)
+    for index, rule in outbound:
+        yield from _settings("outbound", index, rule, _OUTBOUND)
+        yield from _versions("outbound", index, rule)
+        yield from _outbound(index, rule, pinned=pinned)
+    for index, rule in _rules(tables.get("relay")):
+        yield from _known_listeners("relay", index, rule, protocols)
+        yield from _relay(index, rule, protocols)
+
+
+def _rules(value: object) -> list[tuple[int, Mapping[str, Any]]]:
+    return [
+        (index, rule)
+        for index, rule in enumerate(value if isinstance(value, list | tuple) else ())
+        if isinstance(rule, Mapping)
+    ]
+
+
+def _protocols(listeners: object) -> dict[str, str]:
+    found = {str(rule.get("name")): str(rule.get("protocol")) for _, rule in _rules(listeners)}
+    return found or _DEFAULT_LISTENERS
+
+
+def _words(value: object) -> list[str]:
+    return [word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)]
+
+
+def _known_listeners(
+    table: str, index: int, rule: Mapping[str, Any], protocols: Mapping[str, str]
+) -> Iterator[Problem]:
+    for name in _words(rule.get("listeners")):
+        if name not in protocols:
+            near = difflib.get_close_matches(name, protocols, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(protocols)}"
+            yield Problem((table, index, "listeners"), f'there is no listener "{name}"; {hint}')
+
+
+def _settings(table: str, index: int, rule: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Problem]:
+    if not any(rule.get(key) is not None for key in keys):
+        yield Problem((table, index), f"this rule decides nothing; set {', '.join(keys[:-1])} or {keys[-1]}")
+
+
+def _versions(table: str, index: int, rule: Mapping[str, Any]) -> Iterator[Problem]:
+    low, high = rule.get("minimum"), rule.get("maximum")
+    if low in _VERSIONS and high in _VERSIONS and _VERSIONS.index(low) > _VERSIONS.index(high):
+        yield Problem((table, index, "maximum"), f"{high} is older than this rule's minimum, {low}")
+    if rule.get("ciphers") is not None and low == "TLSv1.3":
+        yield Problem((table, index, "ciphers"), "ciphers are for TLS 1.2, which this rule's minimum rules out")
+    if rule.get("suites") is not None and high == "TLSv1.2":
+        yield Problem((table, index, "suites"), "suites are for TLS 1.3, which this rule's maximum rules out")
+
+
+def _outbound(index: int, rule: Mapping[str, Any], *, pinned: bool) -> Iterator[Problem]:
+    level = rule.get("level")
+    if level == "fingerprint" and not pinned:
+        yield Problem(("outbound", index, "level"), "needs fingerprints, here or in another rule for the same servers")
+    if level == "none" and rule.get("implicit") is True:
+        yield Problem(("outbound", index, "implicit"), 'cannot be with level = "none": it is TLS from the first byte')
+    if level in ("none", "may", "encrypt") and rule.get("names") is not None:
+        yield Problem(("outbound", index, "names"), f'are not looked at with level = "{level}"; use verify or secure')
+    if level in ("none", "may", "encrypt", "fingerprint") and rule.get("ca") is not None:
+        yield Problem(("outbound", index, "ca"), f'decides nothing with level = "{level}"; use verify or secure')
+    if level is not None and level != "fingerprint" and rule.get("fingerprints") is not None:
+        yield Problem(("outbound", index, "fingerprints"), 'are looked at with level = "fingerprint" only')
+
+
+def _relay(index: int, rule: Mapping[str, Any], protocols: Mapping[str, str]) -> Iterator[Problem]:
+    entries = _words(rule["from"]) if "from" in rule and rule["from"] is not None else None
+    if entries is None:
+        if not any(key.startswith("certificate") and rule.get(key) for key in rule):
+            yield Problem(("relay", index), "would let everybody relay; say from which addresses with `from`")
+        return
+    try:
+        universal = AddressList([entry for entry in entries if file_of(entry) is None]).universal
+    except ValueError:
+        universal = False  # the schema says so, or files make it whole
+    if universal:
+        yield Problem(("relay", index, "from"), "lets the whole Internet relay; name the addresses that are yours")
+    for name in _words(rule.get("listeners")):
+        if protocols.get(name) == "submission":
+            yield Problem(
+                ("relay", index, "listeners"), f'"{name}" is for submission, where a login decides who may send'
+            )

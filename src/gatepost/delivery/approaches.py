@@ -1,0 +1,107 @@
+"""How each server is approached: what the rules decide, made into an ``Approach``.
+
+Only a configuration with ``[[outbound]]`` rules has one; without rules every server is approached alike, and nothing
+is looked up. Decisions are remembered for as long as the lists that they rest on do not change.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, final
+
+from gatepost.config.lists import ListFiles
+from gatepost.config.policies import facts_of, outbound_policy
+from gatepost.config.schema import Config
+from gatepost.delivery.attempt import Approach, Target
+from gatepost.delivery.route import Hop, Kind
+from gatepost.delivery.setting import context_of
+from gatepost.errors import CertificateError, ConfigError
+from gatepost.observe.logs import event
+from gatepost.policy.levels import DEMANDS
+from gatepost.policy.outbound import ClientHandshake, OutboundDecision
+from gatepost.tls.clientfiles import ClientFiles
+from gatepost.tls.contexts import ClientContext
+
+_REMEMBERED: Final = 4096
+_LOOK_SECONDS: Final = 1.0  # between two looks at the list files
+
+
+@final
+class Approaches:
+    """The approach of each server.
+
+    :param config: the configuration.
+    :param base: how servers are approached where no rule says otherwise; its timeouts and login hold for all.
+    :param files: authorities and client certificates, read before the fork.
+    :param clock: a clock that only goes forward, in seconds.
+    :raises ConfigError: when a list cannot be read.
+    """
+
+    __slots__ = (
+        "_base", "_clock", "_config", "_contexts", "_decided", "_files", "_lists", "_looked_at", "_policy",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: Config, base: Approach, files: ClientFiles, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._config = config
+        self._base = base
+        self._files = files
+        self._clock = clock
+        self._lists = ListFiles()
+        self._policy = outbound_policy(config, self._lists)
+        self._contexts: dict[tuple[ClientHandshake, bool], ClientContext] = {}
+        self._decided: dict[tuple[str, Hop, str], tuple[Hop, Approach]] = {}
+        self._looked_at = clock()
+
+    def target(self, destination: str, hop: Hop, address: str, kind: Kind) -> Target:
+        """A server together with its approach, and with the port that the rules say.
+
+        :raises ConfigError: when what the rules ask for together cannot be; ``CertificateError`` when a file cannot be
+            used. Nothing may be sent to this server then.
+        """
+        self._look()
+        key = (destination, hop, address)
+        found = self._decided.get(key)
+        if found is None:
+            if len(self._decided) >= _REMEMBERED:
+                self._decided.clear()
+            decision = self._policy.decide(facts_of(self._config, destination, hop.host, address))
+            found = self._decided[key] = (
+                hop if decision.port is None else Hop(hop.host, decision.port, hop.preference), self._approach(decision)
+            )  # fmt: skip
+        return Target(found[0], address, kind, found[1])
+
+    def _approach(self, decision: OutboundDecision) -> Approach:
+        demand = DEMANDS[decision.level]
+        context = None
+        if demand.asks:
+            key = (decision.handshake, demand.certificate == "trusted")
+            context = self._contexts.get(key)
+            if context is None:
+                context = self._contexts[key] = context_of(decision.handshake, decision.level, self._files)
+        return replace(
+            self._base, level=decision.level, tls=context, implicit=decision.implicit, names=decision.names,
+            pins=decision.fingerprints, rule=decision.rule,
+        )  # fmt: skip
+
+    def _look(self) -> None:
+        """Take up list files that have changed; a broken one keeps what it said before."""
+        now = self._clock()
+        if not self._lists or now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        changed, problems = self._lists.refresh()
+        for problem in problems:
+            event("policy.list-kept", "error", reason=problem.message)
+        if changed:
+            self._policy = outbound_policy(self._config, self._lists)
+            self._decided.clear()
+            event("policy.list-changed", "notice", files=", ".join(changed))
+
+
+def cannot_be_met(error: ConfigError | CertificateError) -> str:
+    """Why a server cannot be approached as the rules ask, in one line."""
+    return f"what the policy asks for cannot be had: {error.message}"

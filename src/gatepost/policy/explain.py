@@ -1,0 +1,232 @@
+"""Decisions in words: what was decided, by which rule, which rules came close, and what will happen.
+
+An explanation is made *from* a decision, the same value that the server acts on; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple, final
+
+from gatepost.policy.inbound import InboundDecision
+from gatepost.policy.levels import DEMANDS, Answer, Fate, foresee
+from gatepost.policy.outbound import OutboundDecision
+from gatepost.policy.relay import RelayDecision
+from gatepost.policy.rules import Decision, Weighed
+
+
+class Outlook(NamedTuple):
+    """What happens when the other side does something."""
+
+    when: str
+    then: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision in words.
+
+    :param question: what was asked, by name.
+    :param verdict: the decision in one line.
+    :param rule: what made it.
+    :param outlook: what happens at each thing that the other side may do.
+    :param notes: what else is worth knowing.
+    """
+
+    question: dict[str, str]
+    verdict: str
+    rule: str
+    decision: Decision
+    outlook: tuple[Outlook, ...]
+    notes: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, object]:
+        """As plain values, for JSON."""
+        return {
+            **{name: value for name, value in self.question.items() if value},
+            "decision": self.verdict,
+            "rule": self.rule,
+            "settings": {
+                key: {"value": setting.value, "rule": setting.source.name, "place": setting.source.place}
+                for key, setting in self.decision.settings.items()
+            },
+            "rules": [_plain_rule(weighed) for weighed in self.decision.weighed],
+            "outlook": [{"when": when, "then": then} for when, then in self.outlook],
+            "notes": list(self.notes),
+        }
+
+    def lines(self, *, every_rule: bool = False) -> Iterator[str]:
+        """As text for people.
+
+        :param every_rule: list the rules that came nowhere near, too.
+        """
+        asked = ", ".join(f"{name} {value}" for name, value in self.question.items() if value)
+        yield f"{asked}: {self.verdict}"
+        yield f"  by {self.rule}"
+        for note in self.notes:
+            yield f"  note: {note}"
+        yield from self._settings()
+        matched = [weighed for weighed in self.decision.weighed if weighed.decides]
+        close = [weighed for weighed in self.decision.weighed if weighed.close]
+        far = [weighed for weighed in self.decision.weighed if not weighed.decides and not weighed.close]
+        yield from _section("rules that decide", matched)
+        yield from _section("rules that came close", close)
+        if every_rule:
+            yield from _section("rules that do not apply", far)
+        elif far:
+            yield f"  {len(far)} other rule{'s do' if len(far) > 1 else ' does'} not apply (-v lists them)"
+        yield "  what will happen"
+        width = max((len(when) for when, _ in self.outlook), default=0)
+        for when, then in self.outlook:
+            yield f"    {when:<{width}}  {then}"
+
+    def _settings(self) -> Iterator[str]:
+        shown = {key: setting for key, setting in self.decision.settings.items() if setting.value is not None}
+        yield "  settings"
+        width = max((len(f"{key} = {_value(setting.value)}") for key, setting in shown.items()), default=0)
+        for key, setting in shown.items():
+            written = f"{key} = {_value(setting.value)}"
+            yield f"    {written:<{width}}  {setting.source}"
+
+
+def explain_inbound(decision: InboundDecision, *, protocol: str) -> Explanation:
+    """What a client is offered.
+
+    :param protocol: the listener's: a submission listener takes a login inside TLS only, whatever is offered.
+    """
+    facts, handshake = decision.facts, decision.handshake
+    notes = [] if handshake.possible else [f"TLS cannot be spoken: {handshake.maximum} is older than the minimum"]
+    question = {"client": facts.address, "listener": facts.listener}
+    return Explanation(
+        question, _INBOUND[decision.wanted, decision.refused], decision.rule, decision.decision,
+        tuple(_inbound_outlook(decision, submission=protocol == "submission")), tuple(notes),
+    )  # fmt: skip
+
+
+_INBOUND: Final = {
+    ("offer", False): "offer: STARTTLS is offered",
+    ("require", False): "require: STARTTLS is offered, and mail is taken after it only",
+    ("deny", False): "deny: STARTTLS is neither offered nor accepted",
+    ("implicit", False): "implicit: TLS from the first octet",
+    ("deny", True): "deny: the connection is refused, for this listener knows nothing but TLS",
+}
+
+
+def _inbound_outlook(decision: InboundDecision, *, submission: bool) -> Iterator[Outlook]:
+    handshake = decision.handshake
+    if decision.refused:
+        yield Outlook("the client connects", "closed without a word; the log has the rule")
+        return
+    versions = f"{handshake.minimum} to {handshake.maximum or 'the newest'}"
+    if decision.starttls == "deny":
+        yield Outlook("the client asks for STARTTLS", "502 5.5.1, and the session goes on in the clear")
+        then = "530 5.7.0: it cannot log in, for no password is taken in the clear" if submission else "mail is taken"
+        yield Outlook("the client stays in the clear", then)
+        return
+    if not decision.ground.implicit:
+        in_clear = "530 5.7.0: nothing but NOOP, EHLO, QUIT and STARTTLS" if submission else "mail is taken"
+        if decision.starttls == "require":
+            in_clear = "530 5.7.0: nothing but NOOP, EHLO, QUIT and STARTTLS"
+        yield Outlook("the client stays in the clear", in_clear)
+    if not handshake.possible:
+        then = "closed without a word" if decision.ground.implicit else "454 4.7.0: TLS not available"
+        yield Outlook("the client asks for TLS", then)
+        return
+    yield Outlook(f"the client speaks {versions}", "mail is taken over TLS")
+    yield Outlook("the client speaks other versions only", "the handshake fails and the connection ends")
+    resumed = "resumed" if handshake.resumption else "a full handshake each time"
+    yield Outlook("the client comes back with a session", resumed)
+
+
+def explain_outbound(decision: OutboundDecision) -> Explanation:
+    """How a server is approached."""
+    facts = decision.facts
+    question = {"destination": facts.destination, "host": facts.host, "address": facts.address}
+    demand = DEMANDS[decision.level]
+    notes = [note for note in (decision.note,) if note]
+    if not facts.host:
+        notes.append("the host is not known: rules with mx or server may decide otherwise (--mx, --ip)")
+    elif not facts.address:
+        notes.append("the address is not known: rules with server may decide otherwise (--ip)")
+    if decision.names:
+        notes.append(f"the certificate must be for {' or '.join(_pattern(name) for name in decision.names)}")
+    if demand.certificate == "pinned":
+        notes.append(f"pinned: {', '.join(decision.fingerprints) or 'nothing, so no certificate will do'}")
+    if decision.port is not None:
+        notes.append(f"port {decision.port}")
+    return Explanation(
+        question, f"{decision.level}: {_LEVELS[decision.level]}", decision.rule, decision.decision,
+        tuple(_outbound_outlook(decision)), tuple(notes),
+    )  # fmt: skip
+
+
+_LEVELS: Final = {
+    "none": "TLS is not asked for",
+    "may": "TLS where it is offered, with any certificate; otherwise in the clear",
+    "encrypt": "TLS always, with any certificate",
+    "fingerprint": "TLS always, with a certificate that is pinned",
+    "verify": "TLS always, with a trusted certificate for the name of the server",
+    "secure": "TLS always, with a trusted certificate for the name of the destination",
+}
+
+
+def _outbound_outlook(decision: OutboundDecision) -> Iterator[Outlook]:
+    pinned = decision.level == "fingerprint"
+    for answer in Answer:
+        if decision.implicit and answer in (Answer.ABSENT, Answer.REFUSED, Answer.INJECTED):
+            continue
+        if answer in (Answer.RIGHT_PIN, Answer.WRONG_PIN) and not pinned:
+            continue
+        fate = foresee(decision.level, answer, implicit=decision.implicit)
+        right = answer is Answer.RIGHT_PIN and not decision.fingerprints
+        if fate.fate is Fate.WAITS or right:
+            yield Outlook(f"the server {answer.value}", f"deferred ({fate.enhanced or '4.7.5'}), never sent in less")
+        else:
+            yield Outlook(f"the server {answer.value}", fate.fate.value)
+
+
+def explain_relay(decision: RelayDecision) -> Explanation:
+    """Whether a client may relay."""
+    facts = decision.facts
+    verdict = "may relay, without a login" if decision.allowed else "may not relay"
+    then = "250: it is sent on" if decision.allowed else "550 5.7.1 Relaying denied"
+    outlook = (
+        Outlook("a recipient in one of our domains", "taken, where that user exists"),
+        Outlook("a recipient in another domain", then),
+    )
+    return Explanation(
+        {"client": facts.address, "listener": facts.listener}, verdict, decision.rule or "default: nobody relays",
+        decision.decision, outlook,
+    )  # fmt: skip
+
+
+def _section(title: str, rules: list[Weighed]) -> Iterator[str]:
+    if rules:
+        yield f"  {title}"
+    for weighed in rules:
+        keys = f" [{', '.join(weighed.decides)}]" if weighed.decides else ""
+        yield f"    {weighed.source}{keys}: {weighed.why}"
+
+
+def _plain_rule(weighed: Weighed) -> dict[str, object]:
+    return {
+        "rule": weighed.source.name,
+        "place": weighed.source.place,
+        "matches": weighed.matches,
+        "close": weighed.close,
+        "decides": list(weighed.decides),
+        "why": weighed.why,
+        "conditions": [{"key": key, "met": met, "found": text} for key, met, text in weighed.conditions],
+    }
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _pattern(name: str) -> str:
+    return f"any name below {name[1:]}" if name.startswith(".") else name
