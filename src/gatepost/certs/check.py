@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +11,21 @@ from typing import Any, Final, final
 
 from cryptography import x509
 
-from gatepost.certs.configured import Named, named_certificates, needs_self_signed, never_shown
+from gatepost.certs.configured import (
+    AUTHORITIES,
+    REVOCATIONS,
+    Named,
+    named_certificates,
+    needs_self_signed,
+    never_shown,
+    other_files,
+)
 from gatepost.certs.describe import describe
 from gatepost.certs.files import exposure
 from gatepost.certs.findings import DAY, Finding, Severity, examine
 from gatepost.certs.incoming import read_key
 from gatepost.certs.keys import described
-from gatepost.config.schema import Config, Table
+from gatepost.config.schema import Config
 from gatepost.errors import CertificateError, LocalProtocolError
 from gatepost.tls.credential import (
     Credential,
@@ -31,10 +39,6 @@ from gatepost.tls.names import certificate_matches, reference_name
 from gatepost.tls.trust import TrustStore
 from gatepost.tls.verify import Purpose
 
-# The keys of the configuration, in whatever table, that name something of the kind.
-_AUTHORITIES: Final = frozenset({"ca", "ca_file", "client_ca"})
-_REVOCATIONS: Final = frozenset({"crl", "crl_file", "client_crl"})
-_CLIENT_CERTIFICATES: Final = frozenset({"client_certificate"})
 _CRL_WARNING_DAYS: Final = 2
 
 
@@ -149,28 +153,13 @@ def _exposed(path: Path) -> Iterator[Finding]:
 
 
 def _others(config: Config, at: float, trust: TrustStore | None) -> Iterator[Checked]:
-    for setting, name, path in _paths(config, ""):
-        if name in _AUTHORITIES:
+    for setting, name, path in other_files(config):
+        if name in AUTHORITIES:
             yield _authorities(setting, path, at)
-        elif name in _REVOCATIONS:
-            yield _revocations(setting, path, at)
-        elif name in _CLIENT_CERTIFICATES:
+        elif name in REVOCATIONS:
+            yield check_revocations(setting, path, at)
+        else:
             yield _pair(Named(setting, path, None), at, trust, "client")[0]
-
-
-def _paths(value: object, setting: str, name: str = "") -> Iterator[tuple[str, str, Path]]:
-    """Every path of the configuration: the whole key, its last part, the path."""
-    if isinstance(value, Path):
-        yield setting, name, value
-    elif isinstance(value, Table):
-        for each in type(value).model_fields:
-            yield from _paths(getattr(value, each), f"{setting}.{each}" if setting else each, each)
-    elif isinstance(value, Mapping):
-        for each, inner in value.items():
-            yield from _paths(inner, f"{setting}.{each}", str(each))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _paths(inner, f"{setting}[{index}]", name)
 
 
 def _authorities(setting: str, path: Path, at: float) -> Checked:
@@ -191,7 +180,11 @@ def _authorities(setting: str, path: Path, at: float) -> Checked:
     return checked
 
 
-def _revocations(setting: str, path: Path, at: float) -> Checked:
+def check_revocations(setting: str, path: Path, at: float) -> Checked:
+    """Look at a file of revocation lists.
+
+    :param at: now, in seconds since the epoch.
+    """
     checked = Checked(setting, path)
     marker = b"-----END X509 CRL-----"
     try:

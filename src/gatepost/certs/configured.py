@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from gatepost.certs.keys import certificate_fingerprint, described
-from gatepost.config.schema import Config
+from gatepost.config.schema import Config, Table
 from gatepost.errors import CertificateError
 from gatepost.tls.credential import Credential, load_credential
 
 SELF_SIGNED: Final = Path("tls") / "self-signed.pem"
 """Where the certificate of the first start is, below the data directory."""
+
+# Keys of the configuration, in whatever table, that name files of a kind.
+AUTHORITIES: Final = frozenset({"ca", "ca_file", "client_ca"})
+REVOCATIONS: Final = frozenset({"crl", "crl_file", "client_crl"})
+CLIENT_CERTIFICATES: Final = frozenset({"client_certificate"})
 
 
 class Named(NamedTuple):
@@ -46,6 +51,33 @@ def named_certificates(config: Config) -> list[Named]:
     return first + [
         Named(f"certificate[{index}].file", each.file, each.key) for index, each in enumerate(config.certificate)
     ]
+
+
+def other_files(config: Config) -> Iterator[tuple[str, str, Path]]:
+    """What else the configuration names of the kind, in whatever table: authorities, CRLs, certificates of our clients.
+
+    :return: the whole key, its last part, the path.
+    """
+    for setting, name, path in _paths(config, "", ""):
+        if name in AUTHORITIES | REVOCATIONS | CLIENT_CERTIFICATES:
+            yield setting, name, path
+
+
+def configured_files(config: Config) -> list[Path]:
+    """Every file whose replacement is to be noticed."""
+    own = [path for named in named_certificates(config) for path in named.files]
+    return list(dict.fromkeys([*own, *(path for _, _, path in other_files(config))]))
+
+
+def _paths(value: object, setting: str, name: str) -> Iterator[tuple[str, str, Path]]:
+    if isinstance(value, Path):
+        yield setting, name, value
+    elif isinstance(value, Table):
+        for each in type(value).model_fields:
+            yield from _paths(getattr(value, each), f"{setting}.{each}" if setting else each, each)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _paths(inner, f"{setting}[{index}]", name)
 
 
 def load_configured(config: Config, *, at: float | None = None) -> list[Credential]:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "user": "user",
     "cert": "cert",
     "config": "config",
+    "explain": "explain",
     "backup": "backup",
     "completion": "completion",
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gatepost.cli.output import age, moment, print_fields, print_json, print_table
+from gatepost.cli.output import age, moment, print_fields, print_json, print_table, printable
 from gatepost.cli.running import ask
 from gatepost.cli.settings import Settings, common_options, pass_settings
 
@@ -36,6 +36,7 @@ def command(settings: Settings) -> None:
         }
     )
     _tables(answer, now)
+    _certificates(answer)
     if settings.verbosity > 0:
         _counters(answer)
 
@@ -85,6 +86,24 @@ def _tables(answer: dict[str, Any], now: float) -> None:
         ],
         empty="no processes",
     )
+
+
+def _certificates(answer: dict[str, Any]) -> None:
+    click.echo()
+    print_table(
+        ("certificate", "key", "expires", "warning", "file"),
+        [
+            (each.get("name"), each.get("key"), moment(each.get("not_after")), each.get("warning"), each.get("path"))
+            for each in answer.get("certificates") or ()
+        ],
+        empty="no certificates",
+    )
+    refused = answer.get("certificates_refused")
+    if isinstance(refused, dict) and refused.get("reason"):
+        files = " ".join(map(str, refused.get("files") or ()))
+        click.echo()
+        click.echo(printable(f"NOT IN USE since {moment(refused.get('since'))}: {files}: {refused['reason']}"))
+        click.echo("The certificates that were loaded before stay in use.")
 
 
 def _counters(answer: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ def inbound_policy(config: Config, files: ListFiles) -> InboundPolicy:
         for index, rule in enumerate(config.inbound)
     )  # fmt: skip
     handshake = Handshake(tls.minimum, tls.maximum, tls.ciphers, tls.suites)
-    return InboundPolicy(rules, handshake, Source("tls", config.place("tls") if config.source else ""))
+    return InboundPolicy(rules, handshake, _tls_source(config))
 
 
 def _inbound_settings(rule: Inbound) -> dict[str, object]:
@@ -51,7 +51,8 @@ def _inbound_settings(rule: Inbound) -> dict[str, object]:
 def ground_of(config: Config, listener: Listener) -> Ground:
     """What holds at a listener where no rule says otherwise."""
     index = next((at for at, each in enumerate(config.listener) if each.name == listener.name), None)
-    source = Source("default") if index is None or config.source is None else _source(config, "listener", index)
+    written = index is not None and "listener" in config.model_fields_set
+    source = _source(config, "listener", index) if index is not None and written else Source("default")
     return Ground(listener.name, listener.starttls, listener.tls == "implicit", source)
 
 
@@ -135,6 +136,10 @@ def facts_of(config: Config, destination: str, host: str = "", address: str = ""
 def relaying(config: Config) -> Iterable[Listener]:
     """The listeners at which relay rules count."""
     return [listener for listener in config.listener if listener.protocol in RELAYING]
+
+
+def _tls_source(config: Config) -> Source:
+    return Source("tls", config.place("tls") if "tls" in config.model_fields_set else "")
 
 
 def _source(config: Config, table: str, index: int) -> Source:

@@ -477,7 +477,7 @@ class Config(Table):
 
     _source: Path | None = PrivateAttr(None)
     _given_data: Path | None = PrivateAttr(None)
-    _place: Callable[[tuple[str | int, ...]], str] = PrivateAttr(lambda key: "")
+    _place: Callable[[tuple[str | int, ...]], str] | None = PrivateAttr(None)
 
     @property
     def source(self) -> Path | None:
@@ -497,7 +497,7 @@ class Config(Table):
 
     def place(self, *key: str | int) -> str:
         """``FILE:LINE`` of a key, or of the table around it; empty for tables that were not read from a file."""
-        return self._place(key)
+        return "" if self._place is None else self._place(key)
 
     @property
     def runtime(self) -> Path:

@@ -17,10 +17,12 @@ from gatepost.config.schema import Config
 from gatepost.delivery.attempt import Approach, Target
 from gatepost.delivery.route import Hop, Kind
 from gatepost.delivery.setting import context_of
+from gatepost.delivery.trouble import Trouble
 from gatepost.errors import CertificateError, ConfigError
 from gatepost.observe.logs import event
 from gatepost.policy.levels import DEMANDS
 from gatepost.policy.outbound import ClientHandshake, OutboundDecision
+from gatepost.queue.outcome import Outcome, Protection, Result
 from gatepost.tls.clientfiles import ClientFiles
 from gatepost.tls.contexts import ClientContext
 
@@ -59,8 +61,8 @@ class Approaches:
     def target(self, destination: str, hop: Hop, address: str, kind: Kind) -> Target:
         """A server together with its approach, and with the port that the rules say.
 
-        :raises ConfigError: when what the rules ask for together cannot be; ``CertificateError`` when a file cannot be
-            used. Nothing may be sent to this server then.
+        :raises Trouble: when what the rules ask for cannot be had: a file that cannot be used, versions or ciphers that
+            exclude each other. The mail waits then.
         """
         self._look()
         key = (destination, hop, address)
@@ -69,9 +71,12 @@ class Approaches:
             if len(self._decided) >= _REMEMBERED:
                 self._decided.clear()
             decision = self._policy.decide(facts_of(self._config, destination, hop.host, address))
-            found = self._decided[key] = (
-                hop if decision.port is None else Hop(hop.host, decision.port, hop.preference), self._approach(decision)
-            )  # fmt: skip
+            there = hop if decision.port is None else Hop(hop.host, decision.port, hop.preference)
+            try:
+                found = there, self._approach(decision)
+            except (ConfigError, CertificateError) as error:
+                raise _unmet(error, decision, Target(there, address, kind).remote) from error
+            self._decided[key] = found
         return Target(found[0], address, kind, found[1])
 
     def _approach(self, decision: OutboundDecision) -> Approach:
@@ -102,6 +107,11 @@ class Approaches:
             event("policy.list-changed", "notice", files=", ".join(changed))
 
 
-def cannot_be_met(error: ConfigError | CertificateError) -> str:
-    """Why a server cannot be approached as the rules ask, in one line."""
-    return f"what the policy asks for cannot be had: {error.message}"
+def _unmet(error: ConfigError | CertificateError, decision: OutboundDecision, remote: str) -> Trouble:
+    event("policy.unmet", "error", relay=remote, rule=decision.rule, reason=error.message)
+    return Trouble(
+        Outcome(
+            Result.DEFERRED, 0, "4.7.5", f"what the policy asks for cannot be had: {error.message}", remote,
+            protection=Protection(decision.level, "none", decision.rule),
+        )
+    )  # fmt: skip

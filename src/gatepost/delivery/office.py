@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import final
 
-from gatepost.delivery.approaches import Approaches, cannot_be_met
+from gatepost.delivery.approaches import Approaches
 from gatepost.delivery.attempt import Target
 from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.pool import Pool
@@ -23,7 +23,6 @@ from gatepost.delivery.route import (
     to_smarthost,
 )
 from gatepost.delivery.trouble import Trouble
-from gatepost.errors import CertificateError, ConfigError
 from gatepost.net.resolve import AddressAnswer, Lookup, Resolver
 from gatepost.queue.item import BodyRef
 from gatepost.queue.outcome import Outcome, Result
@@ -65,7 +64,8 @@ async def targets(destination: str, office: Office) -> AsyncIterator[Target]:
     if isinstance(route, NoRoute):
         raise _no_way(route)
     failure: NoRoute | None = None
-    found = False
+    unmet: Trouble | None = None
+    found = met = False
     for hop in route.hops:
         answer = await _addresses(route, hop, office)
         if not answer.addresses:
@@ -75,10 +75,18 @@ async def targets(destination: str, office: Office) -> AsyncIterator[Target]:
         if route.kind != "smarthost" and any(loops_back(a, hop.port, office.own) for a in answer.addresses):
             if not found:
                 raise _no_way(looping(hop, answer.addresses[0]))
-            return  # RFC 5321 §5.1: ourselves, and all that is behind us, are left out
+            break  # RFC 5321 §5.1: ourselves, and all that is behind us, are left out
         for address in answer.addresses:
             found = True
-            yield _target(destination, hop, address, route, office)
+            try:
+                target = _target(destination, hop, address, route, office)
+            except Trouble as trouble:
+                unmet = trouble  # of this server: another one may do
+                continue
+            met = True
+            yield target
+    if unmet is not None and not met:
+        raise unmet
     if not found:
         raise _no_way(failure or NoRoute(True, "4.4.4", f"no server for {destination}"))
 
@@ -101,11 +109,7 @@ async def _addresses(route: Route, hop: Hop, office: Office) -> AddressAnswer:
 def _target(destination: str, hop: Hop, address: str, route: Route, office: Office) -> Target:
     if office.approaches is None:
         return Target(hop, address, route.kind)
-    try:
-        return office.approaches.target(destination, hop, address, route.kind)
-    except (ConfigError, CertificateError) as error:
-        remote = Target(hop, address, route.kind).remote
-        raise Trouble(Outcome(Result.DEFERRED, 0, "4.7.5", cannot_be_met(error), remote)) from error
+    return office.approaches.target(destination, hop, address, route.kind)
 
 
 def _no_way(reason: NoRoute) -> Trouble:

@@ -57,9 +57,7 @@ def context_of(handshake: ClientHandshake, level: Level, files: ClientFiles) -> 
     :raises ConfigError: when versions or ciphers cannot be used.
     :raises CertificateError: when a file cannot be used.
     """
-    profile = TLSProfile(
-        handshake.minimum, handshake.maximum, handshake.ciphers or CIPHERS, handshake.suites
-    )
+    profile = TLSProfile(handshake.minimum, handshake.maximum, handshake.ciphers or CIPHERS, handshake.suites)
     ca = None if handshake.ca is None else Path(handshake.ca)
     certificate = None if handshake.client_certificate is None else Path(handshake.client_certificate)
     try:

@@ -2,8 +2,9 @@
 
 SECURITY: after the supervisor dropped its privileges this process reads and writes ``queue.db`` and ``queue`` below
 ``data``, reads ``accounts.db`` (where notifications to addresses of ours lead), writes mailboxes below ``mail``, and
-reads the smarthost's password once, at its start, and list files of rules when they change. It opens connections to name servers and mail servers; what they
-say is untrusted. It listens nowhere, starts no program, and holds no private key.
+reads the smarthost's password once, at its start, and the list files of rules when they change. It opens connections to
+name servers and mail servers; what they say is untrusted. It listens nowhere, starts no program, and holds no private
+key but those of client certificates that rules name.
 
 Leases are taken in batches, bodies with them; what is leased but not yet under way is bounded, in all and for each
 destination, so a destination that answers slowly does not keep others waiting. A lease is renewed while it is held.
@@ -52,6 +53,7 @@ from gatepost.store.interface import QueueStore
 from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
 from gatepost.store.sqlite.accounts import SQLiteAccountStore
 from gatepost.store.sqlite.queue import SQLiteQueue
+from gatepost.tls.clientfiles import ClientFiles
 
 LEASE_SECONDS: Final = 300.0
 BATCH: Final = 400  # leases of one transaction

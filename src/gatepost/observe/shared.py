@@ -22,6 +22,8 @@ from gatepost.observe.metrics import Counters
 
 if TYPE_CHECKING:
     from gatepost.config.schema import Listener
+    from gatepost.policy.inbound import Handshake
+    from gatepost.tls.clientfiles import ClientFiles
     from gatepost.tls.contexts import ServerContexts
 
 SLOTS: Final = 256
@@ -127,6 +129,8 @@ class Shared:
     :param started_at: when the supervisor started, in seconds since the Unix epoch.
     :param notes: where ``ready`` goes.
     :param facts: what the supervisor tells the metrics process: certificates with their names and ends.
+    :param variants: the contexts of other ways to speak TLS than that of ``[tls]``, as rules ask for them.
+    :param client_files: the authorities and client certificates that delivery needs; None where nobody read them.
     """
 
     counters: Counters
@@ -138,6 +142,8 @@ class Shared:
     index: int = 0
     started_at: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[Handshake, ServerContexts] = field(default_factory=dict)
+    client_files: ClientFiles | None = None
     _regions: dict[str, mmap.mmap] = field(default_factory=dict, repr=False)
 
     def ready(self) -> None:
@@ -161,9 +167,15 @@ class Shared:
         """The same memory as a worker in ``slot`` sees it."""
         return replace(self, role=role, index=index, slot=slot, counters=self.counters.for_slot(slot))
 
-    def with_contexts(self, contexts: Mapping[str, ServerContexts], facts: Mapping[str, Any]) -> Shared:
-        """The same memory with the contexts of a new configuration."""
-        return replace(self, contexts=contexts, facts=facts)
+    def with_contexts(
+        self,
+        contexts: Mapping[str, ServerContexts],
+        facts: Mapping[str, Any],
+        variants: Mapping[Handshake, ServerContexts] | None = None,
+        client_files: ClientFiles | None = None,
+    ) -> Shared:
+        """The same memory with what was made of a new configuration."""
+        return replace(self, contexts=contexts, facts=facts, variants=variants or {}, client_files=client_files)
 
 
 def new_shared(

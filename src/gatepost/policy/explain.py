@@ -146,10 +146,16 @@ def explain_outbound(decision: OutboundDecision) -> Explanation:
     question = {"destination": facts.destination, "host": facts.host, "address": facts.address}
     demand = DEMANDS[decision.level]
     notes = [note for note in (decision.note,) if note]
-    if not facts.host:
-        notes.append("the host is not known: rules with mx or server may decide otherwise (--mx, --ip)")
-    elif not facts.address:
-        notes.append("the address is not known: rules with server may decide otherwise (--ip)")
+    missing = [
+        words
+        for words, known in (
+            ("the host is not known (--mx)", facts.host),
+            ("the address is not known (--ip)", facts.address),
+        )
+        if not known
+    ]
+    if missing:
+        notes.append(f"{' and '.join(missing)}: rules that ask for it may decide otherwise")
     if decision.names:
         notes.append(f"the certificate must be for {' or '.join(_pattern(name) for name in decision.names)}")
     if demand.certificate == "pinned":
@@ -218,7 +224,7 @@ def _plain_rule(weighed: Weighed) -> dict[str, object]:
         "close": weighed.close,
         "decides": list(weighed.decides),
         "why": weighed.why,
-        "conditions": [{"key": key, "met": met, "found": text} for key, met, text in weighed.conditions],
+        "conditions": [{"key": key, "met": met, "found": text} for key, met, text, _ in weighed.conditions],
     }
 
 

@@ -119,9 +119,10 @@ class InboundDecision:
     def rule(self) -> str:
         """The rules that decided something, the one for STARTTLS first; ``listener`` where none did."""
         first = self.decision.settings["starttls"].source
-        deciding = self.decision.deciding
-        names = dict.fromkeys(source for source in (first, *deciding) if source in deciding)
-        return ", ".join(map(str, names)) or "listener"
+        deciding = self.decision.deciding if self.starttls != "deny" else ()
+        if first in self.decision.deciding:
+            deciding = (first, *deciding)
+        return ", ".join(map(str, dict.fromkeys(deciding))) or "listener"
 
 
 _AS_BUILT: Final = Handshake()

@@ -200,5 +200,5 @@ class OutboundPolicy:
 
 def _listed(key: str, value: str, met: bool, unknown: str) -> Condition:
     if not value:
-        return Condition(key, False, f"{unknown} is not known")
+        return Condition(key, False, f"{unknown} is not known", False)
     return Condition(key, met, f"{value} is {'in' if met else 'not in'} {key}")

@@ -35,11 +35,13 @@ class Condition(NamedTuple):
     :param key: the key of the rule.
     :param met: whether they do.
     :param text: what was found, in words: ``192.0.2.7 is in from``.
+    :param known: whether the facts say anything about it; where they do not, it is not met.
     """
 
     key: str
     met: bool
     text: str
+    known: bool = True
 
 
 class Rule(Protocol[F_contra]):
@@ -78,10 +80,12 @@ class Weighed:
 
     @property
     def close(self) -> bool:
-        """Whether it came close: it matches but came too late, or some of its conditions are met and others not."""
+        """Whether it came close: it matches but came too late, or some of its conditions are met and others are not, or
+        not known. (That nothing is excepted brings no rule closer.)
+        """
         if self.matches:
             return not self.decides
-        return any(condition.met for condition in self.conditions)
+        return any((each.met and each.key != "except") or not each.known for each in self.conditions)
 
     @property
     def why(self) -> str:

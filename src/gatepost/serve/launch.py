@@ -1,12 +1,10 @@
 """``gatepost serve``: from a configuration to a server that runs, in this process.
 
-SECURITY: the order of a start is: OpenSSL, directories, lock, what the first start makes, then everything of
-``supervisor``.
+SECURITY: the order of a start is: directories, lock, what the first start makes, then everything of ``supervisor``.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -20,7 +18,6 @@ from gatepost.serve.post import run_apart
 from gatepost.serve.preparation import account_of
 from gatepost.serve.privileges import refuse_unreadable
 from gatepost.serve.supervisor import Parts, Supervisor
-from gatepost.tls.openssl import limit_tickets
 
 
 def main(
@@ -39,11 +36,8 @@ def main(
     :return: the exit code.
     :raises GatepostError: when the server cannot start: what is wrong and what to do.
     """
-    one_ticket = limit_tickets(1)  # before anything loads OpenSSL
     logs.setup(config.log)
     logs.identify("supervisor")
-    if not one_ticket and "OPENSSL_CONF" not in os.environ:
-        logs.event("server.warning", "notice", warning="OpenSSL was loaded before: two tickets for each TLS 1.3 client")
     account = account_of(config)
     if account.warning:
         logs.event("server.warning", "warning", warning=account.warning)

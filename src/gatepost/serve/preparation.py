@@ -22,6 +22,8 @@ from gatepost.serve.privileges import Account, choose_account
 from gatepost.serve.selfsigned import renew_self_signed
 
 if TYPE_CHECKING:
+    from gatepost.policy.inbound import Handshake
+    from gatepost.tls.clientfiles import ClientFiles
     from gatepost.tls.contexts import ServerContexts
 
 FIXED_KEYS: Final = ("data", "run_directory", "user")
@@ -37,6 +39,8 @@ class Prepared:
     :param facts: for status and metrics; ``certificates`` is a list of ``name``, ``names``, ``not_after``, ``path``,
         ``key`` and ``sha256``.
     :param files: what was loaded, as it was just before; when one is replaced it is loaded again without being asked.
+    :param variants: the contexts of other ways to speak TLS, as rules ask for them.
+    :param client_files: what delivery needs to approach servers, read with our rights.
     """
 
     config: Config
@@ -44,6 +48,8 @@ class Prepared:
     contexts: Mapping[str, ServerContexts] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     files: Signatures = field(default_factory=dict)
+    variants: Mapping[Handshake, ServerContexts] = field(default_factory=dict)
+    client_files: ClientFiles | None = None
 
 
 def account_of(config: Config) -> Account:
@@ -56,19 +62,26 @@ def prepare(config: Config) -> Prepared:
 
     :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
     """
-    from gatepost.certs.configured import facts_of, load_configured, named_certificates
+    from gatepost.certs.configured import configured_files, facts_of, load_configured
+    from gatepost.delivery.setting import client_files
+    from gatepost.service.policies import variants_of
     from gatepost.tls.contexts import CIPHERS, TLSProfile, server_contexts
 
     account = account_of(config)
     renew_self_signed(config, at=time.time())
     settings = config.tls
-    files = signatures(path for named in named_certificates(config) for path in named.files)
+    files = signatures(configured_files(config))
     credentials = load_configured(config)
     profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
     contexts = server_contexts(credentials, profile)
-    speaking = [each.name for each in config.listener if each.tls == "implicit" or each.starttls != "deny"]
+    variants = variants_of(config, credentials) if config.inbound or config.relay else {}
+    speaking = [
+        each.name
+        for each in config.listener
+        if each.tls == "implicit" or each.starttls != "deny" or config.inbound  # a rule may offer it
+    ]
     facts = {"certificates": facts_of(config, credentials)}
-    return Prepared(config, account, dict.fromkeys(speaking, contexts), facts, files)
+    return Prepared(config, account, dict.fromkeys(speaking, contexts), facts, files, variants, client_files(config))
 
 
 def refuse_fixed(old: Config, new: Config) -> None:

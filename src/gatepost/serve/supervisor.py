@@ -250,7 +250,7 @@ class Supervisor:
             with contextlib.suppress(ImportError, AttributeError):
                 role.load()
         self.shared.counters.learn_listeners([each.name for each in plan.listeners if each.name != METRICS_LISTENER])
-        shared = self.shared.with_contexts(prepared.contexts, prepared.facts)
+        shared = self.shared.with_contexts(prepared.contexts, prepared.facts, prepared.variants, prepared.client_files)
         around = Surroundings(prepared.config, prepared.account, shared, plan.listeners, self._close_in_worker)
         gc.unfreeze()
         gc.collect()

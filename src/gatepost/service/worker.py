@@ -26,6 +26,7 @@ from gatepost.observe import logs
 from gatepost.observe.shared import BoundListener, Shared
 from gatepost.service import limits
 from gatepost.service.intake import Intake
+from gatepost.service.policies import LOOK_SECONDS, policies_of
 from gatepost.service.smtp.connection import Connection
 from gatepost.service.smtp.port import Checks, Port, Services, new_identifier
 from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
@@ -35,6 +36,7 @@ from gatepost.wire.upgrade import Origin
 
 SWEEP_SECONDS: Final = 0.25  # how often deadlines are looked at
 _PROBE_EVERY: Final = 20  # sweeps between two looks for peers that are gone
+_LOOK_EVERY: Final = round(LOOK_SECONDS / SWEEP_SECONDS)
 _GARBAGE_THRESHOLD: Final = 50_000  # new containers before a collection; sessions leave no cycles behind
 _DRAIN_POLL: Final = 0.05
 
@@ -125,6 +127,7 @@ class Server:
             limits=limits.Limits(config.limits, limits.region(shared), shared.slot),
             counters=counters,
             checks=Checks(),
+            policies=policies_of(config, shared.variants),
         )
 
     def close(self) -> None:
@@ -199,6 +202,9 @@ class Server:
         for connection in [connection for connection in self._connections if connection.deadline < now]:
             connection.expire()
         self._sweeps += 1
+        policies = self._services.policies
+        if policies is not None and self._sweeps % _LOOK_EVERY == 0:
+            policies.look()
         if self._sweeps % _PROBE_EVERY == 0:
             for connection in tuple(self._connections):
                 connection.transport.probe()

@@ -2,8 +2,8 @@
 
 A session belongs to the context it was made with (its trust anchors, its own certificate, its versions), so each
 ``ClientContext`` has a cache of its own. Inside it the key is everything else that decided whether the peer was good
-enough: address, port, server name, level, names, protocols, pins. The verification is repeated on resumption with the chain
-that is kept here, so neither the name nor the validity is ever taken for granted.
+enough: address, port, server name, level, names, protocols, pins. The verification is repeated on resumption with the
+chain that is kept here, so neither the name nor the validity is ever taken for granted.
 
 A TLS 1.3 ticket is used once (RFC 8446 §C.4): ``take`` removes it. The cache is bounded in peers and in
 sessions a peer.

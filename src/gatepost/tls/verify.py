@@ -148,7 +148,7 @@ def _names_of(certificate: x509.Certificate) -> str:
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not common:
         return "no name at all"
-    return f"no name (its CN alone says {ascii(str(common[0].value))[1:65]}, and only a subjectAltName counts)"
+    return f"no name (its CN alone says {ascii(str(common[0].value))[1:-1][:64]}, and only a subjectAltName counts)"
 
 
 def claimed_names(chain: tuple[bytes, ...]) -> tuple[str, ...]:

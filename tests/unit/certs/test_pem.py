@@ -40,7 +40,7 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gatepost.certs.pem.os.fsync", full)
+    monkeypatch.setattr("gatepost.certs.files.os.fsync", full)
     with pytest.raises(CertificateError, match="No space left"):
         write_combined(path, ISSUED.key, ISSUED.chain)
     assert path.read_bytes() == b"old"

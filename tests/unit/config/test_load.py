@@ -214,8 +214,28 @@ def test_every_path_of_the_schema_is_made_absolute() -> None:
     """The list of path keys follows the schema by itself."""
     assert {".".join(map(str, key)) for key in path_keys()} == {
         "data", "run_directory", "tls.certificate", "tls.key", "tls.ca_file",
-        "delivery.ca_file", "delivery.smarthost_password_file",
+        "delivery.ca_file", "delivery.smarthost_password_file", "certificate.file", "certificate.key",
+        "outbound.ca", "outbound.client_certificate",
     }  # fmt: skip
+
+
+def test_certificates_beside_the_first_are_read_from_every_file(tmp_path: Path) -> None:
+    """The tables of a list are continued, each path is relative to its own file, and none is named twice."""
+    main = _write(tmp_path / "m.toml", '[tls]\ncertificate = "a.pem"\n[[certificate]]\nfile = "b.pem"\n')
+    _write(tmp_path / "conf.d" / "x.toml", '[[certificate]]\nfile = "../c.pem"\nkey = "c.key"\n')
+    config = load(main)
+    assert [(each.file, each.key) for each in config.certificate] == [
+        (tmp_path / "b.pem", None),
+        (tmp_path / "conf.d" / "../c.pem", tmp_path / "conf.d" / "c.key"),
+    ]
+    _write(
+        tmp_path / "conf.d" / "x.toml", '[[certificate]]\nfile = "../m/../b.pem"\n[[certificate]]\nfile = "../a.pem"\n'
+    )
+    _write(main, f'[tls]\ncertificate = "{tmp_path}/conf.d/../a.pem"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(main)
+    assert len(caught.value.problems) == 1
+    assert "certificate[1].file" in caught.value.problems[0] and "named twice" in caught.value.problems[0]
 
 
 def test_data_given_apart_wins_and_is_kept_on_reload(tmp_path: Path) -> None:

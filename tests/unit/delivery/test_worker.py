@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -430,6 +431,73 @@ def test_leases_of_a_dead_worker_come_back_at_once(house: House) -> None:
     with ScriptedServer(Behaviour()) as server:
         house.settle_all(house.config(server.port), names(*ONE), 1)
     assert len(server.messages) == 1
+
+
+def test_what_dead_processes_left_is_swept_at_the_start(house: House) -> None:
+    """A body that no message names, and an old file in a mailbox's tmp/; what is young or named stays."""
+    orphan = house.data / "queue" / "bodies" / "0123456789abcdef"
+    orphan.write_bytes(b"x")
+    folder = mailbox_root(house.data, "a@example.org") / "tmp"
+    folder.mkdir(parents=True)
+    for name, age in (("old", 40 * 3600), ("young", 60)):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    house.put("b@example.com")
+    with ScriptedServer(Behaviour()) as server:
+        house.settle_all(house.config(server.port), names(*ONE), 1)
+    assert not orphan.exists()
+    assert [path.name for path in folder.iterdir()] == ["young"]
+
+
+def test_mailboxes_are_swept_again_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server runs for months."""
+    monkeypatch.setattr(worker_module, "_SWEEP_SECONDS", 0.01)
+    seen: list[float] = []
+    told: list[Callable[[], object]] = []
+
+    def sweep(data: Path, *, now: float) -> int:
+        seen.append(now)
+        told[0]()
+        return 0
+
+    async def go() -> None:
+        loop, enough = asyncio.get_running_loop(), asyncio.Event()
+        told.append(lambda: loop.call_soon_threadsafe(enough.set))
+        ownership = Ownership(house.data / "queue")
+        worker = Worker(house.config(1), new_shared(), house.queue, find, ownership, resolver=names())
+        running = loop.create_task(worker.run())
+        async with asyncio.timeout(10):
+            while len(seen) < 3:
+                enough.clear()
+                await enough.wait()
+            worker.drain()
+            await running
+        ownership.close()
+
+    monkeypatch.setattr(worker_module, "sweep", sweep)
+    asyncio.run(go())
+    assert seen == sorted(seen)
+
+
+def test_drain_is_bounded(house: House) -> None:
+    """A server that took a message and says nothing: after ``drain_seconds`` the lease is left to the next worker."""
+    house.put("b@example.com")
+    with ScriptedServer(Behaviour(final=b"250-wait\r\n")) as server:
+        config = house.config(server.port).model_copy(update={"drain_seconds": 0.2})
+
+        async def go() -> None:
+            ownership = Ownership(house.data / "queue")
+            worker = Worker(config, new_shared(), house.queue, find, ownership, resolver=names(*ONE))
+            running = asyncio.get_running_loop().create_task(worker.run())
+            async with asyncio.timeout(10):
+                while not server.messages:
+                    await asyncio.sleep(0.01)
+                worker.drain()
+                await running
+            ownership.close()
+
+        asyncio.run(go())
+    assert house.queue.counts().leased == 1
 
 
 def test_leases_of_a_living_worker_are_left_alone(house: House) -> None:

@@ -27,6 +27,29 @@ def _names_in_documentation() -> set[str]:
     return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
+def _calls() -> list[ast.Call]:
+    found = []
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if name in ("event", "failure"):
+                    found.append(node)
+    return found
+
+
+def test_names_have_one_form() -> None:
+    """A noun, a dot, what happened; hyphens inside of words."""
+    for name in _names_in_source():
+        assert re.fullmatch(r"[a-z]+(\.[a-z]+(-[a-z]+)*)+", name), name
+
+
+def test_message_is_called_by_one_name() -> None:
+    """``queue_id`` finds every line about a message."""
+    for call in _calls():
+        assert not {"id", "message_id", "qid", "msgid"} & {each.arg for each in call.keywords}, ast.unparse(call)
+
+
 def test_documentation_and_source_name_the_same_events() -> None:
     """An event that is new, renamed or gone changes the table."""
     assert _names_in_documentation() == _names_in_source()

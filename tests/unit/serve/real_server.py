@@ -46,11 +46,17 @@ class RealServer:
             self.process = subprocess.Popen(
                 [*GATEPOST, "--config", str(self.file), "serve"], stdout=subprocess.DEVNULL, stderr=log, umask=umask
             )
-        self.until(lambda: self.ask("status")["state"] == "running")
+        self.until(self._serves)
+
+    def _serves(self) -> bool:
+        assert self.process.poll() is None, self.log_file.read_text()
+        return bool(self.ask("status")["state"] == "running")
 
     def configure(self, keys: str) -> None:
         """Write the configuration again, with other keys."""
-        top = f'hostname = "mx.host.test"\ndomains = ["example.test"]\ndata = "{self.data}"\nlog = "json"\nworkers = 2\n'
+        top = (
+            f'hostname = "mx.host.test"\ndomains = ["example.test"]\ndata = "{self.data}"\nlog = "json"\nworkers = 2\n'
+        )
         self.file.write_text(f'{top}user = "{ME}"\n{keys}\n{self._tables}')
 
     def ask(self, command: str, **more: Any) -> dict[str, Any]:
@@ -72,7 +78,11 @@ class RealServer:
         code = f"import sys; from gatepost.sendmail import main; main([{program!r}, *sys.argv[1:]])"
         environment = os.environ | {"GATEPOST_SENDMAIL_SOCKET": str(self.runtime / "sendmail.sock")}
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], input=given, capture_output=True, env=environment, timeout=PATIENCE
+            [sys.executable, "-c", code, *arguments],
+            input=given,
+            capture_output=True,
+            env=environment,
+            timeout=PATIENCE,
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 

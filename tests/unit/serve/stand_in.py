@@ -127,7 +127,7 @@ def main() -> int:
         bound = {
             each.name: [list(sock.getsockname()[:2]) for sock in each.sockets]
             for each in listeners
-            if each.settings.protocol != "local"
+            if each.name != "local"
         }
         print(json.dumps(bound), flush=True)
 

@@ -22,7 +22,7 @@ def test_status_tells_how_the_server_is(start_server: StartServer) -> None:
     server = start_server()
     status = server.ask("status")
     assert (status["ok"], status["state"], status["pid"]) == (True, "running", server.process.pid)
-    assert [each["name"] for each in status["listeners"]] == ["mx", "submission"]
+    assert [each["name"] for each in status["listeners"]] == ["mx", "submission", "local"]
     host, port = server.addresses["mx"][0]
     assert status["listeners"][0]["addresses"] == [f"{host}:{port}"]
     assert status["queue"]["messages"] == 0

@@ -16,8 +16,8 @@ from gatepost.observe.shared import BoundListener
 from gatepost.serve.bindings import Bindings
 from gatepost.serve.firststart import first_start, make_directories, welcome
 from gatepost.serve.preparation import prepare
-from gatepost.serve.selfsigned import SELF_SIGNED
 from gatepost.serve.privileges import Account
+from gatepost.serve.selfsigned import SELF_SIGNED
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.wire.sasl.secret import Secret
 
@@ -45,6 +45,26 @@ def test_data_directory_is_private(config: Config) -> None:
     """It is made with its parents, and only its owner may look."""
     make_directories(config, HERE)
     assert stat.S_IMODE(config.data.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
+def test_run_directory_of_the_system_is_public_and_the_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the umask: everybody may look into it, only the workers' account may write there."""
+    monkeypatch.setattr("gatepost.config.schema.SYSTEM_DATA", tmp_path / "lib")
+    monkeypatch.setattr("gatepost.config.schema.SYSTEM_RUN", tmp_path / "run")
+    config = Config(hostname="mx.test", data=tmp_path / "lib")
+    before = os.umask(0o077)
+    try:
+        make_directories(config, Account("somebody", 12345, 12345))
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat() for path in (tmp_path / "lib", tmp_path / "run")}
+    assert {name: (stat.S_IMODE(each.st_mode), each.st_uid, each.st_gid) for name, each in found.items()} == {
+        "lib": (0o700, 12345, 12345),
+        "run": (0o755, 12345, 12345),
+    }
 
 
 def test_data_directory_that_others_may_write_is_refused(config: Config) -> None:

@@ -9,7 +9,7 @@ import pytest
 from gatepost.errors import CertificateError, ConfigError, LocalProtocolError
 from gatepost.testing.ca import TestAuthority, key_for
 from gatepost.testing.handshakes import private_pair
-from gatepost.tls.contexts import ClientTLS, Level, TLSProfile, client_context, server_contexts
+from gatepost.tls.contexts import ClientTLS, Level, TLSProfile, client_context, server_contexts, shown_for
 from gatepost.tls.credential import Credential
 from gatepost.tls.trust import TrustStore
 
@@ -133,3 +133,40 @@ def test_server_name_is_sent_as_a_labels() -> None:
     assert ClientTLS(context, "MX.Grün.example.").sni == b"mx.xn--grn-ioa.example"
     assert ClientTLS(context, "[2001:db8::1]").sni is None
     assert ClientTLS(context, None, "may").sni is None
+
+
+def test_kinds_of_keys_share_a_name_with_or_without_a_wildcard() -> None:
+    """For each kind of key the first certificate that has the name, exactly rather than by wildcard."""
+    rsa = key_for("an RSA leaf", "rsa2048")
+    exact, wild = AUTHORITY.issue("www.example.org").credential, AUTHORITY.issue("*.example.org").credential
+    again = AUTHORITY.issue("www.example.org").credential
+    wild_rsa = AUTHORITY.issue("*.example.org", key=rsa).credential
+    every = (wild, exact, again, wild_rsa)
+    assert shown_for("www.example.org", every) == (exact, wild_rsa)
+    assert shown_for("*.example.org", every) == (wild, wild_rsa)
+    assert shown_for("example.org", every) == ()
+
+
+def test_default_has_every_kind_of_key_for_its_first_name() -> None:
+    """Clients that name nobody may be old, too."""
+    rsa = AUTHORITY.issue(NAME, "b.example", key=key_for("an RSA leaf", "rsa2048")).credential
+    contexts = server_contexts([credential(NAME), rsa])
+    profile = TLSProfile(maximum="TLSv1.2", ciphers="ECDHE-RSA-AES128-GCM-SHA256")
+    for name in (NAME, "unknown.example"):
+        settings = ClientTLS(client_context(trust=TRUST, profile=profile), name, "encrypt")
+        _, peer = private_pair(contexts, settings)
+        assert peer.evidence.tls_server_end_point == rsa.end_point
+    assert contexts.choose("b.example") is not contexts.choose(NAME)
+    nameless = AUTHORITY.issue(common_name=NAME).credential
+    assert server_contexts([nameless, rsa]).choose("unknown.example") is not None
+
+
+def test_each_certificate_is_sent_with_its_own_chain() -> None:
+    """The intermediate of the RSA certificate does not travel with the ECDSA one."""
+    first = AUTHORITY.intermediate("one").issue(NAME)
+    second = AUTHORITY.intermediate("two").issue(NAME, key=key_for("an RSA leaf", "rsa2048"))
+    contexts = server_contexts([first.credential, second.credential])
+    rsa_only = TLSProfile(maximum="TLSv1.2", ciphers="ECDHE-RSA-AES128-GCM-SHA256")
+    for profile, issued in ((None, first), (rsa_only, second)):
+        _, peer = private_pair(contexts, ClientTLS(client_context(trust=TRUST, profile=profile), NAME))
+        assert peer.evidence.peer_chain == issued.der

@@ -1,8 +1,8 @@
 """One connection from its first byte to its summary line.
 
 The connection outlives its sessions: a plaintext session ends at the upgrade and a private one is made from the secure
-channel, that is from origin and evidence alone. What the connection keeps across the two is for the log only; no
-session can read it.
+channel, that is from origin and evidence alone; the terms that both are served on follow from the origin. What else the
+connection keeps across the two is for the log only; no session can read it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gatepost.wire.upgrade import EarlyHello, Origin, TLSEvidence, UpgradeReady
 class Record:
     """What the summary line of a connection says. Written by sessions, read by the log alone."""
 
-    __slots__ = ("bytes", "errors", "helo", "messages", "outcome", "recipients", "refused", "user")
+    __slots__ = ("bytes", "errors", "helo", "messages", "outcome", "recipients", "refused", "relay", "user")
 
     def __init__(self) -> None:
         self.messages = 0
@@ -36,6 +36,7 @@ class Record:
         self.refused = 0
         self.errors = 0
         self.helo = ""
+        self.relay = ""
         self.user = ""
         self.outcome = ""
 
@@ -50,13 +51,15 @@ class Connection:
     """
 
     __slots__ = (
-        "_closed", "_evidence", "_phase", "deadline", "last_call", "origin", "port", "record", "session", "transport",
+        "_closed", "_evidence", "_phase", "deadline", "last_call", "origin", "port", "record", "session", "terms",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, port: Port, transport: Transport, origin: Origin, closed: Callable[[Connection], None]) -> None:
         self.port: Final = port
         self.transport: Final = transport
         self.origin: Final = origin
+        self.terms: Final = port.terms(origin.peer[0])
         self.record: Final = Record()
         self.session: PlainSession | SecureSession | None = None
         self.deadline = 0.0
@@ -73,11 +76,17 @@ class Connection:
         port, channel = self.port, PlainChannel(self.transport, self.origin)
         port.tally.add(port.tally.connections)
         port.tally.add(port.tally.open)
+        if self.terms.refusal:
+            port.tally.count("smtp_connections_refused_total", reason="policy")
+            self.hold()
+            self._turn_away(self.terms.refusal)
+            return
         if port.implicit:
-            assert port.contexts is not None
+            contexts = self.terms.contexts
+            assert contexts is not None
             self._begin_handshake()
             channel.upgrade(
-                ServerHandshake.implicit(port.contexts, self.origin, alpn=port.alpn, bindings=port.submission), self
+                ServerHandshake.implicit(contexts, self.origin, alpn=port.alpn, bindings=port.submission), self
             )
             return
         self.session = (LocalSession if port.local else PlainSession)(self, channel)
@@ -86,19 +95,22 @@ class Connection:
 
     def refuse(self, reply: Reply, reason: str) -> None:
         """Say one reply and close, before any session: a limit was reached."""
-        self.record.outcome = reason
         if not self.port.implicit:
             self.transport.write(reply.octets)
+        self._turn_away(reason)
+
+    def _turn_away(self, reason: str) -> None:
+        self.record.outcome = reason
         self.transport.receive_with(_Gone(self))
         self.transport.close(linger=True)
 
     def upgrade(self, channel: PlainChannel, ready: UpgradeReady, early: EarlyHello | None, go_ahead: bytes) -> None:
         """The plaintext session is spent: run the handshake."""
-        port = self.port
-        assert port.contexts is not None
+        port, contexts = self.port, self.terms.contexts
+        assert contexts is not None
         self.session = None
         self._begin_handshake()
-        handshake = ServerHandshake(port.contexts, ready, alpn=port.alpn, early=early, bindings=port.submission)
+        handshake = ServerHandshake(contexts, ready, alpn=port.alpn, early=early, bindings=port.submission)
         channel.upgrade(handshake, self, go_ahead)
 
     def wait(self, seconds: float, phase: str) -> None:
@@ -180,8 +192,10 @@ class Connection:
             group="" if evidence is None else evidence.group or "",
             resumed=evidence is not None and evidence.resumed,
             verified="" if evidence is None else evidence.verification.status,
-            wanted=port.listener.starttls if not port.implicit else "implicit",
-            rule="listener",
+            wanted=self.terms.wanted,
+            got=tls,
+            rule=self.terms.rule,
+            relay=record.relay,
             user=record.user,
             helo=record.helo,
             messages=record.messages,

@@ -8,6 +8,7 @@ from gatepost.net.channel import PlainChannel
 from gatepost.observe import logs
 from gatepost.service.smtp.session import Session
 from gatepost.wire.smtp import events
+from gatepost.wire.smtp.reply import TLS_UNAVAILABLE
 from gatepost.wire.smtp.server import PlainServer
 from gatepost.wire.upgrade import PlaintextAfterUpgrade
 
@@ -22,12 +23,15 @@ class PlainSession(Session):
 
     def __init__(self, connection: Connection, channel: PlainChannel) -> None:
         origin = connection.origin
-        super().__init__(connection, channel, PlainServer(origin, connection.port.profile(origin.peer[0])))
+        super().__init__(connection, channel, PlainServer(origin, connection.terms.profile))
 
     def _on_starttls(self, event: events.StartTLSRequested) -> None:
         engine, connection, channel = self._engine, self._connection, self._channel
         assert isinstance(engine, PlainServer)
         assert isinstance(channel, PlainChannel)
+        if connection.terms.contexts is None:  # rules contradict each other since a list has changed
+            engine.answer(TLS_UNAVAILABLE)
+            return
         try:
             ready, early = engine.grant_upgrade()
         except PlaintextAfterUpgrade as finding:

@@ -13,10 +13,14 @@ from typing import Final, Protocol
 
 from gatepost.accounts.directory import Directory
 from gatepost.accounts.verifiers import Verifiers
+from gatepost.config.policies import RELAYING, ground_of
 from gatepost.config.schema import Config, Listener
 from gatepost.observe.metrics import Counters
+from gatepost.policy.inbound import Starttls
 from gatepost.service.intake import Intake
 from gatepost.service.limits import Limits
+from gatepost.service.policies import Policies
+from gatepost.service.smtp.terms import Terms
 from gatepost.service.smtp.transaction import BodyWriter
 from gatepost.tls.contexts import ServerContexts
 from gatepost.wire.smtp.profile import ServerProfile
@@ -32,6 +36,7 @@ ALPN: Final[dict[str, frozenset[str]]] = {
 MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 CHECKS_AT_ONCE: Final = 2  # argon2 takes 64 MiB each
 CHECKS_WAITING: Final = 64
+REMEMBERED: Final = 4096  # addresses whose terms are kept
 
 
 class Checks:
@@ -118,6 +123,7 @@ class Services:
     :param bodies: makes the writers of message contents.
     :param checks: runs password checks, so that they do not hold up the loop.
     :param clock: seconds since the Unix epoch.
+    :param policies: the rules about clients, where there are any.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -130,6 +136,7 @@ class Services:
     counters: Counters
     checks: Checks
     clock: Callable[[], float] = time.time
+    policies: Policies | None = None
 
 
 class Port:
@@ -140,8 +147,8 @@ class Port:
     """
 
     __slots__ = (
-        "alpn", "command_seconds", "complete", "contexts", "data_seconds", "implicit", "listener", "local", "number",
-        "profiles", "services", "submission", "tally",
+        "_generation", "_ground", "_known", "_policies", "_profiles", "_usual", "alpn", "command_seconds", "complete",
+        "contexts", "data_seconds", "implicit", "listener", "local", "number", "services", "submission", "tally",
     )  # fmt: skip
 
     def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
@@ -157,21 +164,68 @@ class Port:
         self.data_seconds: Final = services.config.limits.data_timeout
         self.alpn: Final = ALPN[listener.protocol]
         self.tally: Final = Tally(services.counters, listener.name)
-        self.profiles: Final = {lenient: self._profile(normalise=lenient) for lenient in (False, True)}
+        self._policies: Final = None if self.local else services.policies
+        self._ground: Final = ground_of(services.config, listener)
+        self._profiles: dict[tuple[Starttls, bool], ServerProfile] = {}
+        wanted = "implicit" if self.implicit else listener.starttls
+        # Without TLS contexts STARTTLS is not offered, whatever the listener says.
+        starttls = listener.starttls if contexts is not None or self.implicit else "deny"
+        self._usual: Final = {
+            lenient: Terms(self._profile(starttls, normalise=lenient), contexts, wanted) for lenient in (False, True)
+        }
+        self._known: dict[str, Terms] = {}  # what the rules say of an address
+        self._generation: object = None
 
-    def profile(self, address: str) -> ServerProfile:
-        """What a client at this address is offered. (Rules by address are decided here.)"""
+    def terms(self, address: str) -> Terms:
+        """What a client at this address is offered."""
+        policies = self._policies
+        if policies is None:
+            return self._usual[self._lenient(address)]
+        if self._generation is not policies.generation:
+            self._generation = policies.generation
+            self._known.clear()
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            known = self._known[address] = self._decide(policies, address)
+        return known
+
+    def _lenient(self, address: str) -> bool:
         limits = self.services.config.limits
-        return self.profiles[limits.line_ends == "normalise" or limits.normalise_from.matches(address)]
+        return limits.line_ends == "normalise" or limits.normalise_from.matches(address)
 
-    def _profile(self, *, normalise: bool) -> ServerProfile:
+    def _decide(self, policies: Policies, address: str) -> Terms:
+        decision = policies.inbound.decide(address, self._ground)
+        contexts = policies.contexts(decision, self.contexts)
+        refusal = ""
+        if decision.refused:
+            refusal = "the policy denies TLS, and this listener knows nothing else"
+        elif self.implicit and contexts is None:
+            refusal = "TLS cannot be spoken as the policy asks"
+        relay = ""
+        if self.listener.protocol in RELAYING:
+            relay = policies.relay.decide(address, self.listener.name).rule
+        return Terms(
+            self._profile(decision.starttls, normalise=self._lenient(address)),
+            contexts, decision.wanted, decision.rule, relay, refusal,
+        )  # fmt: skip
+
+    def _profile(self, starttls: Starttls, *, normalise: bool) -> ServerProfile:
+        known = self._profiles.get((starttls, normalise))
+        if known is None:
+            known = self._profiles[starttls, normalise] = self._make_profile(starttls, normalise=normalise)
+        return known
+
+    def _make_profile(self, starttls: Starttls, *, normalise: bool) -> ServerProfile:
         config, listener = self.services.config, self.listener
+        offered = not self.implicit and starttls != "deny"
         return ServerProfile(
             # A program completes names without a domain by the name that it is greeted with.
             hostname=self.services.directory.domains.first if self.local else config.hostname,
             dialect="LMTP" if listener.protocol == "lmtp" else "SMTP",
-            starttls=not self.implicit and listener.starttls != "deny" and self.contexts is not None,
-            require_tls=not self.implicit and (listener.starttls == "require" or self.submission),
+            starttls=offered,
+            require_tls=offered and (starttls == "require" or self.submission),
             auth_mechanisms=MECHANISMS if self.submission else (),
             require_auth=self.submission,
             max_size=config.limits.message_size,

@@ -27,7 +27,7 @@ class SecureSession(Session):
 
     def __init__(self, connection: Connection, channel: SecureChannel) -> None:
         origin = channel.origin
-        engine = SecureServer(origin, channel.evidence, connection.port.profile(origin.peer[0]))
+        engine = SecureServer(origin, channel.evidence, connection.terms.profile)
         super().__init__(connection, channel, engine)
         self._login: Login | None = None
         self._failures = 0
@@ -37,7 +37,7 @@ class SecureSession(Session):
         return channel.evidence if isinstance(channel, SecureChannel) else None
 
     def _may_relay(self) -> bool:
-        return bool(self._user)
+        return bool(self._user) or super()._may_relay()
 
     def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
         """A login sends as itself (RFC 6409 §6.1). The null path is for reports that its programs send."""

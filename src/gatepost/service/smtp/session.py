@@ -380,7 +380,10 @@ class Session:
 
     def _may_relay(self) -> bool:
         """Whether this session may send to domains that are not ours."""
-        return False
+        if not (rule := self._connection.terms.relay):
+            return False
+        self._connection.record.relay = rule
+        return True
 
     # Bookkeeping
 

@@ -1,0 +1,137 @@
+"""Explanation and decision never differ, and both are what a reader of the rules would say."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.policy.addresses import AddressList
+from gatepost.policy.explain import explain_inbound, explain_outbound
+from gatepost.policy.inbound import Ground, InboundPolicy, InboundRule
+from gatepost.policy.levels import DEMANDS, Level, raised
+from gatepost.policy.names import NameList
+from gatepost.policy.outbound import Facts, OutboundPolicy, OutboundRule
+from gatepost.policy.rules import Source
+
+ADDRESSES = st.integers(0, 7).map(lambda number: f"10.0.0.{number}")
+NETWORKS = st.tuples(st.integers(0, 7), st.integers(29, 32)).map(
+    lambda pair: str(ipaddress.ip_network(f"10.0.0.{pair[0]}/{pair[1]}", strict=False))
+)
+LISTS = st.lists(NETWORKS, min_size=1, max_size=3)
+LISTENERS = st.sampled_from(["mx", "submission", "pop3"])
+VERSIONS = st.sampled_from(["TLSv1.2", "TLSv1.3"])
+NAMES = st.sampled_from(["a.example", "b.example", "mx.a.example", "x.b.example"])
+PATTERNS = st.lists(
+    st.sampled_from(["a.example", ".a.example", "b.example", ".b.example", "*"]), min_size=1, max_size=2
+)
+
+INBOUND = st.fixed_dictionaries(
+    {},
+    optional={
+        "from": LISTS, "listeners": st.lists(LISTENERS, min_size=1, max_size=2), "except": LISTS,
+        "starttls": st.sampled_from(["offer", "require", "deny"]), "minimum": VERSIONS, "maximum": VERSIONS,
+        "resumption": st.booleans(),
+    },
+)  # fmt: skip
+OUTBOUND = st.fixed_dictionaries(
+    {},
+    optional={
+        "to": PATTERNS, "mx": PATTERNS, "server": LISTS, "except": LISTS, "level": st.sampled_from(sorted(DEMANDS)),
+        "port": st.integers(1, 9), "implicit": st.booleans(),
+    },
+)  # fmt: skip
+
+
+def _holds(entries: list[str], address: str) -> bool:
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(entry) for entry in entries)
+
+
+def _named(entries: list[str], name: str) -> bool:
+    return any(entry == "*" or entry == name or (entry[0] == "." and name.endswith(entry)) for entry in entries)
+
+
+def _first(rules: list[dict[str, Any]], matching: list[bool], key: str) -> int | None:
+    """A reader's answer: the first rule that matches and sets the key."""
+    return next((at for at, rule in enumerate(rules) if matching[at] and key in rule), None)
+
+
+@given(st.lists(INBOUND, max_size=5), ADDRESSES, LISTENERS, st.booleans())
+def test_inbound_explanation_is_the_decision(
+    tables: list[dict[str, Any]], address: str, listener: str, implicit: bool
+) -> None:
+    """Each key has the value of the rule that the explanation names, and a reader finds the same rule."""
+    conditions = ("from", "listeners", "except")
+    policy = InboundPolicy(
+        tuple(
+            InboundRule(
+                Source(f"inbound[{at}]"), {key: value for key, value in table.items() if key not in conditions},
+                AddressList(table["from"]) if "from" in table else None,
+                frozenset(table["listeners"]) if "listeners" in table else None,
+                AddressList(table["except"]) if "except" in table else None,
+            )
+            for at, table in enumerate(tables)
+        )
+    )  # fmt: skip
+    ground = Ground(listener, "offer", implicit, Source("default"))
+    decision = policy.decide(address, ground)
+    plain: Any = explain_inbound(decision, protocol="smtp").plain()
+    matching = [
+        _holds(table.get("from", [address]), address)
+        and listener in table.get("listeners", [listener])
+        and not _holds(table.get("except", []), address)
+        for table in tables
+    ]
+    for key in ("starttls", "minimum", "maximum", "resumption"):
+        first = _first(tables, matching, key)
+        said = plain["settings"][key]
+        assert said["rule"] == (f"inbound[{first}]" if first is not None else said["rule"])
+        decided = decision.starttls if key == "starttls" else getattr(decision.handshake, key)
+        assert decided == said["value"]
+        if first is None:
+            assert not said["rule"].startswith("inbound")
+        else:
+            assert decided == tables[first][key]
+    assert [rule["matches"] for rule in plain["rules"]] == matching
+    assert plain["decision"].startswith(decision.wanted)
+    assert decision.handshake in (policy.handshakes([ground]) or {policy.handshake: decision})
+
+
+@given(st.lists(OUTBOUND, max_size=5), NAMES, NAMES, ADDRESSES, st.booleans())
+def test_outbound_explanation_is_the_decision(
+    tables: list[dict[str, Any]], destination: str, host: str, address: str, login: bool
+) -> None:
+    """As for clients; and never is a level explained that is not the one that is acted on."""
+    conditions = ("to", "mx", "server", "except")
+    policy = OutboundPolicy(
+        tuple(
+            OutboundRule(
+                Source(f"outbound[{at}]"), {key: value for key, value in table.items() if key not in conditions},
+                NameList(table["to"]) if "to" in table else None,
+                NameList(table["mx"]) if "mx" in table else None,
+                AddressList(table["server"]) if "server" in table else None,
+                AddressList(table["except"]) if "except" in table else None,
+            )
+            for at, table in enumerate(tables)
+        )
+    )  # fmt: skip
+    decision = policy.decide(Facts(destination, host, address, login))
+    plain: Any = explain_outbound(decision).plain()
+    matching = [
+        _named(table.get("to", ["*"]), destination)
+        and _named(table.get("mx", ["*"]), host)
+        and _holds(table.get("server", [address]), address)
+        and not _holds(table.get("except", []), address)
+        for table in tables
+    ]
+    first = _first(tables, matching, "level")
+    wanted: Level = "may" if first is None else tables[first]["level"]
+    implicit = _first(tables, matching, "implicit")
+    assert decision.implicit == (implicit is not None and tables[implicit]["implicit"])
+    assert decision.level == raised(wanted, login=login, implicit=decision.implicit)
+    assert plain["decision"].startswith(f"{decision.level}:")
+    assert plain["settings"]["level"]["rule"] == ("default" if first is None else f"outbound[{first}]")
+    assert str(decision.source) == plain["settings"]["level"]["rule"]
+    assert [rule["matches"] for rule in plain["rules"]] == matching

@@ -1,0 +1,57 @@
+"""The real server gives a TLS 1.3 client one session ticket, where OpenSSL's default is two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.unit.serve.real_server import Client
+
+from gatepost.testing.handshakes import client_side
+from gatepost.tls.contexts import ClientTLS, client_context
+from gatepost.tls.stream import TLSStream
+from gatepost.tls.trust import TrustStore
+
+StartReal = Callable[..., Any]
+
+
+def _records(data: bytes) -> int:
+    """How many complete TLS records there are (RFC 8446 §5.1)."""
+    count = 0
+    while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[3:5]):
+        data = data[5 + int.from_bytes(data[3:5]) :]
+        count += 1
+    return count
+
+
+def _secured(client: Client) -> TLSStream:
+    handshake = client_side(ClientTLS(client_context(trust=TrustStore(())), "mx.host.test", level="encrypt"))
+    stream = None
+    while stream is None:
+        client.sock.sendall(handshake.outgoing())
+        handshake.receive(client.sock.recv(65536))
+        stream = handshake.advance()
+    return stream
+
+
+def test_serve_gives_one_ticket(start_real: StartReal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the handshake come one ticket and the reply to EHLO: two records."""
+    monkeypatch.delenv("OPENSSL_CONF", raising=False)
+    assert "OPENSSL_CONF" not in os.environ
+    server = start_real()
+    client = Client.connect(server.port)
+    assert client.say("STARTTLS").startswith("220")
+    stream = _secured(client)
+    assert stream.evidence.version == "TLSv1.3"
+    stream.send(b"EHLO client.test\r\n")
+    client.sock.sendall(stream.outgoing())
+    received, text = b"", b""
+    while b"\r\n250 " not in text:
+        data = client.sock.recv(65536)
+        assert data
+        received += data
+        text += stream.receive(data)
+    client.close()
+    assert _records(received) == 2
