@@ -51,7 +51,8 @@ gatepost.toml:9: limits.exempt: "10.0.0.1/8" has bits behind its prefix; did you
 | address list | `"192.0.2.7"`, `"10.0.0.0/8"`, `"10.0.0.*"`, `"10.0.0.1-10.0.0.9"`, `"2001:db8::/32"`, `"*"` |
 
 A list of one may be written without brackets. In an address list an entry behind `!` excludes, wherever it stands:
-`["10.0.0.*", "!10.0.0.9"]`.
+`["10.0.0.*", "!10.0.0.9"]`. In rules an entry may be `"file:PATH"`, a file with one entry a line, read again when it
+changes; [policy.md](policy.md) tells how rules are read.
 """
 
 LISTENERS = """\
@@ -100,7 +101,12 @@ def _section(title: str, text: str, model: type[BaseModel]) -> str:
     lines += ["| key | kind | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         if _model(field.annotation) is None and name != "aliases":
-            cells = (f"`{name}`", _kind(field), _default(field), (field.description or "").replace("|", "\\|"))
+            cells = (
+                f"`{field.alias or name}`",
+                _kind(field),
+                _default(field),
+                (field.description or "").replace("|", "\\|"),
+            )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -144,6 +150,9 @@ def _kind(field: FieldInfo) -> str:
 def _words(annotation: Any) -> str:
     named = {
         schema.Duration: "duration", schema.Size: "size", schema.Addresses: "address list", schema.Bind: "bind",
+        schema.AddressEntries: "address list", schema.ExemptEntries: "list of addresses and names",
+        schema.NameEntries: "list of names", schema.CertificateNames: "list of names",
+        schema.Fingerprints: "list of SHA-256",
         schema.Endpoint: "host:port", schema.Domain: "domain", schema.Nameserver: "address",
     }  # fmt: skip
     for alias, word in named.items():

@@ -12,8 +12,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "gatepost"
 
 # From the ground up: a floor imports only from floors below it, and from itself.
 FLOORS = (
-    "errors", "wire", "tls", "queue", "policy", "config", "net", "certs", "observe", "store", "accounts", "mailbox", "delivery",
-    "service", "serve", "cli",
+    "errors", "wire", "tls", "queue", "policy", "config", "net", "certs", "observe", "store", "accounts", "mailbox",
+    "delivery", "service", "serve", "cli",
 )  # fmt: skip
 # Beside the house: what may be used from each of these is named.
 BESIDE = {

@@ -13,11 +13,14 @@ from gatepost.errors import CertificateError
 def write_secret(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write a file with mode 0600. A crash leaves the old file or the new one, never half of either.
 
-    A file that is replaced keeps its owner, where we may give files away.
+    A file that is replaced keeps its owner, where we may give files away; a link stays one, and what it points to is
+    replaced.
 
     :param replace: False never overwrites a file, also one that appears meanwhile.
     :raises CertificateError: when it cannot be written, or is there and may not be replaced.
     """
+    if path.is_symlink():
+        path = path.resolve()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -285,10 +285,10 @@ class Relay(Table):
     listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_one_or_many)] | None = Field(
         default=None, description="Names of the listeners; unset: every one for mail from servers."
     )
-    certificate_email: Annotated[object, BeforeValidator(_not_yet)] = Field(
+    certificate_email: Annotated[str | None, BeforeValidator(_not_yet)] = Field(
         default=None, description="Reserved: relaying by a client's certificate is not in this version."
     )
-    certificate_fingerprint: Annotated[object, BeforeValidator(_not_yet)] = Field(
+    certificate_fingerprint: Annotated[str | None, BeforeValidator(_not_yet)] = Field(
         default=None, description="Reserved: relaying by a client's certificate is not in this version."
     )
 

@@ -254,9 +254,7 @@ async def _try(target: Target, approach: Approach, dialer: Dialer, *, in_clear: 
             stage = opening.stage
             client, capabilities = await connection.run(opening.starttls(connection.origin))
         opened = True
-        return Session(
-            connection, client, capabilities, target.remote, approach.protection(connection.evidence)
-        )
+        return Session(connection, client, capabilities, target.remote, approach.protection(connection.evidence))
     except (GatepostError, OSError) as error:
         stage = stage if stage in (Stage.CONNECT, Stage.TLS) else opening.stage
         raise trouble_of(error, stage, remote=target.remote, protection=approach.protection(None)) from error

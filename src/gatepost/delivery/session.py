@@ -175,9 +175,7 @@ class Session:
 
     def _judge(self, reply: Reply) -> Outcome:
         text = reply.text if isinstance(reply.text, str) else " / ".join(reply.text)
-        return judge(
-            reply.code, reply.enhanced, text, remote=self.remote, tls=self.tls, protection=self.protection
-        )
+        return judge(reply.code, reply.enhanced, text, remote=self.remote, tls=self.tls, protection=self.protection)
 
     def _own(self, error: LocalProtocolError) -> Outcome:
         text, enhanced = f"not sent: {error}", error.enhanced or "5.1.3"

@@ -1,6 +1,7 @@
 """The way into the queue: many messages, one commit, and only then the answers.
 
-Messages that sessions finish in the same turn of the loop go into one transaction, at the end of that turn. While the
+Messages that sessions finish at about the same time go into one transaction: a group closes when a few turns of the loop
+brought no more. While the
 disk answers in a few milliseconds the commit runs on the loop, because handing it to a thread costs more than the sync;
 when it is slower, it moves to one writer thread and the loop goes on. Which of the two is decided by measured latency.
 
@@ -26,6 +27,8 @@ Enqueue: TypeAlias = Callable[[Sequence[NewMessage]], None]
 SLOW_SECONDS: Final = 0.005  # mean commit time above which commits leave the loop
 FAST_SECONDS: Final = 0.002  # and below which they come back
 _GROUP: Final = 500  # messages a transaction
+_QUIET: Final = 3  # turns of the loop without a new message that end the wait for more
+_TURNS: Final = 24  # turns of the loop, at most, in which a group may grow
 _WEIGHT: Final = 0.1  # of the newest sample in the running mean
 
 
@@ -38,7 +41,10 @@ class Intake:
     :param observe: told the seconds that each commit took, and whether it succeeded.
     """
 
-    __slots__ = ("_busy", "_committed", "_enqueue", "_loop", "_mean", "_observe", "_thread", "_threaded", "_waiting")
+    __slots__ = (
+        "_busy", "_committed", "_enqueue", "_loop", "_mean", "_observe", "_quiet", "_seen", "_thread", "_threaded",
+        "_turns", "_waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +59,9 @@ class Intake:
         self._committed = committed
         self._observe = observe
         self._waiting: list[tuple[NewMessage, Done]] = []
+        self._quiet = 0  # turns in which nothing came
+        self._seen = 0  # messages that waited when we last looked
+        self._turns = 0  # for which a group may still be waited for
         self._busy = False
         self._mean = 0.0
         self._threaded = False
@@ -72,7 +81,26 @@ class Intake:
         """Put a message into the next commit; ``done`` is called with None when it is durable, else with the error."""
         self._waiting.append((message, done))
         if len(self._waiting) == 1 and not self._busy:
-            self._loop.call_soon(self._commit)
+            self._gather()
+
+    def _gather(self) -> None:
+        """Commit after turns of the loop in which nothing more came, or after the last that may be waited for.
+
+        Under load each further turn brings the messages of more sessions into the same sync; without load the next
+        turn is there at once, and brings nothing.
+        """
+        self._seen, self._turns, self._quiet = 0, _TURNS, 0
+        self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        waiting = len(self._waiting)
+        self._quiet = 0 if waiting > self._seen else self._quiet + 1
+        if self._quiet < _QUIET and waiting < _GROUP and self._turns and not self._busy:
+            self._seen = waiting
+            self._turns -= 1
+            self._loop.call_soon(self._look)
+        else:
+            self._commit()
 
     def close(self) -> None:
         """Commit what waits, and stop the thread."""
@@ -94,7 +122,7 @@ class Intake:
         else:
             self._commit_here(group)
             if self._waiting:
-                self._loop.call_soon(self._commit)
+                self._gather()
 
     def _commit_here(self, group: list[tuple[NewMessage, Done]]) -> None:
         self._answer(group, *self._timed([message for message, _ in group]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import select
 import subprocess
 import sys
@@ -41,7 +43,8 @@ class Serving:
             self.replace(name, issued)
         names = list(certificates)
         lines = [
-            f'hostname = "{NAME}"\ndata = "{directory}/data"\nlog = "json"\nworkers = 2\nuser = "root"',
+            f'hostname = "{NAME}"\ndata = "{directory}/data"\nlog = "json"\nworkers = 2',
+            f'user = "{pwd.getpwuid(os.geteuid()).pw_name}"',
             "[limits]\nconnections = 100000",
             f'[tls]\ncertificate = "{names[0]}"',
             *(f'[[certificate]]\nfile = "{name}"' for name in names[1:]),

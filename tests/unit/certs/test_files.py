@@ -23,6 +23,15 @@ def test_file_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_link_stays_a_link(tmp_path: Path) -> None:
+    """What it points to is replaced, also where that is not there yet."""
+    link, target = tmp_path / "live.pem", tmp_path / "archive.pem"
+    link.symlink_to(target)
+    for data in (b"one", b"two"):
+        write_secret(link, data)
+        assert link.is_symlink() and target.read_bytes() == data
+
+
 @pytest.mark.parametrize(
     ("mode", "directory", "words"),
     [

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tests.unit.delivery.scripted import Behaviour, ScriptedServer
 
-from gatepost.delivery.attempt import Approach, Level, Target, open_session
+from gatepost.delivery.attempt import Approach, Target, open_session
 from gatepost.delivery.route import Hop, Kind
 from gatepost.delivery.session import Session
 from gatepost.delivery.trouble import Trouble
+from gatepost.policy.levels import Level
 from gatepost.queue.outcome import Outcome, Result, ResultType
 from gatepost.testing.ca import TestAuthority
 from gatepost.tls.contexts import client_context

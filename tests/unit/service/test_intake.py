@@ -43,6 +43,32 @@ async def answers(intake: Intake, names: Sequence[str]) -> list[Exception | None
     return list(await asyncio.gather(*futures))
 
 
+async def turns() -> None:
+    """More turns of the loop than a group waits for."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_intake_lets_a_group_grow_while_messages_come() -> None:
+    """Messages of the next turns join the same sync; a group that stopped growing is committed."""
+    store = Store()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        intake = Intake(loop, store.enqueue, committed=lambda: None)
+        told: list[Exception | None] = []
+        for name in "abc":
+            intake.submit(message(name), told.append)
+            await asyncio.sleep(0)
+        await turns()
+        intake.submit(message("d"), told.append)
+        await turns()
+        assert told == [None] * 4
+
+    asyncio.run(main())
+    assert store.groups == [["a", "b", "c"], ["d"]]
+
+
 def test_intake_puts_messages_of_one_turn_into_one_commit() -> None:
     """Fifty sessions that finish together cost one transaction, and one waking of the delivery process."""
     store, rung = Store(), []
@@ -97,9 +123,9 @@ def test_intake_leaves_the_loop_when_the_disk_is_slow() -> None:
         await answers(intake, ["measured"])
         store.pause = threading.Event()
         first = asyncio.ensure_future(answers(intake, ["a"]))
-        await asyncio.sleep(0)
+        await turns()
         second = asyncio.ensure_future(answers(intake, ["b", "c"]))
-        await asyncio.sleep(0)
+        await turns()
         assert not intake.idle
         store.pause.set()
         assert await first == [None]

@@ -10,7 +10,7 @@ from gatepost.tls.sessions import SessionCache, SessionKey, StoredSession
 
 
 def key(number: int) -> SessionKey:
-    return ("192.0.2.1", number, None, "may", (), ())
+    return ("192.0.2.1", number, None, "may", (), (), ())
 
 
 def session(number: int) -> StoredSession:
