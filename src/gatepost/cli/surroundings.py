@@ -22,6 +22,7 @@ def survey(config: Config) -> list[str]:
     return [
         *(f"{_where(config)}: {text}" for text in _certificate(config)),
         *(f"{_where(config)}: {text}" for text in _files(config)),
+        *(f"{_where(config)}: {text}" for text in _rules(config)),
         *(f"{_where(config)}: {text}" for text in _data(config)),
         *(f"{_where(config)}: {text}" for text in _ports(config)),
     ]
@@ -61,6 +62,24 @@ def _files(config: Config) -> Iterator[str]:
             continue
         if key.endswith("password_file") and path.stat().st_mode & 0o077:
             yield f"{key}: {path}: others may read it; chmod 600 {path}"
+
+
+def _rules(config: Config) -> Iterator[str]:
+    """List files, authorities and client certificates of rules; versions of several rules that exclude each other."""
+    from gatepost.config.lists import ListFiles
+    from gatepost.config.policies import ground_of, inbound_policy, relay_policy
+    from gatepost.delivery.setting import client_files
+
+    try:
+        relay_policy(config, ListFiles())
+        policy = inbound_policy(config, ListFiles())
+        for decision in policy.handshakes(ground_of(config, each) for each in config.listener).values():
+            if not decision.handshake.possible:
+                yield f"{decision.rule}: {decision.facts.address} can speak no version of TLS that they leave"
+        if config.outbound:
+            client_files(config)
+    except GatepostError as error:
+        yield error.message
 
 
 def _data(config: Config) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The way into the queue: many messages, one commit, and only then the answers.
 
-Messages that sessions finish at about the same time go into one transaction: a group closes when a few turns of the loop
-brought no more. While the
-disk answers in a few milliseconds the commit runs on the loop, because handing it to a thread costs more than the sync;
-when it is slower, it moves to one writer thread and the loop goes on. Which of the two is decided by measured latency.
+Messages that sessions finish at about the same time go into one transaction: a group closes when a few turns of the
+loop brought no more. While the disk answers in a few milliseconds the commit runs on the loop, because handing it to a
+thread costs more than the sync; when it is slower, it moves to one writer thread and the loop goes on. Which of the two
+is decided by measured latency.
 
 Whatever goes wrong, a message is answered for only after its transaction returned: that is the commit point
 (``docs/queue.md``).

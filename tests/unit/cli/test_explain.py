@@ -132,3 +132,18 @@ def test_verbose_lists_every_rule(gatepost: Gatepost) -> None:
     verbose = gatepost("-v", "explain", "outbound", "a.example", "--ip", "192.0.2.1").out
     assert "a.example is not in to" not in quiet
     assert "outbound[0] (gatepost.toml:15): a.example is not in to" in verbose
+
+
+def test_full_check_finds_what_rules_name_and_is_not_there(gatepost: Gatepost, tmp_path: Path) -> None:
+    """Authorities, list files, and versions that exclude each other somewhere; the text alone is no problem."""
+    assert gatepost("config", "check").code == 0
+    assert "outbound[0] (gatepost.toml:15): " in gatepost("config", "check", "--full").err
+    assert "missing.pem: no such file" in gatepost("config", "check", "--full").err
+    (tmp_path / "gatepost.toml").write_text(
+        f'data = "{tmp_path}"\n[[inbound]]\nfrom = ["10.0.0.0/8"]\nminimum = "TLSv1.3"\n'
+        '[[inbound]]\nfrom = ["10.1.0.0/16"]\nmaximum = "TLSv1.2"\n'
+    )
+    done = gatepost("config", "check", "--full")
+    assert "10.1.0.0 can speak no version of TLS that they leave" in done.err
+    (tmp_path / "gatepost.toml").write_text('[[relay]]\nfrom = ["file:gone.txt"]\n')
+    assert "gone.txt: the list cannot be read" in gatepost("config", "check", "--full").err
