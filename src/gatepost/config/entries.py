@@ -9,6 +9,7 @@ from typing import Final
 from gatepost.config.endpoints import address_of
 from gatepost.config.names import check_domain
 from gatepost.policy.addresses import AddressList
+from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox
 
 FILE_PREFIX: Final = "file:"
 """Begins an entry that names a file of entries, one a line."""
@@ -41,7 +42,7 @@ def check_addresses(entries: Sequence[str]) -> None:
 
 
 def check_name(text: str) -> str:
-    """Check ``example.com``, ``.example.com`` or ``*``, and write it in lower case.
+    """Check ``example.com``, ``.example.com`` or ``*``, and write it in lower case and as A-labels, as mail has it.
 
     :raises ValueError: saying what is wrong with it.
     """
@@ -49,7 +50,12 @@ def check_name(text: str) -> str:
         return text
     if text.startswith("*."):
         raise ValueError(f'"{text[:80]}": write .{text[2:80]} for the names below it')
-    return f".{check_domain(text[1:])}" if text.startswith(".") else check_domain(text)
+    dot = "." if text.startswith(".") else ""
+    domain = check_domain(text.removeprefix("."))
+    try:
+        return dot + Mailbox("postmaster", domain).ascii_domain.lower()
+    except AddressSyntaxError as error:
+        raise ValueError(f'"{text[:80]}" is not a domain name: {error}') from error
 
 
 def check_exempt(text: str) -> str:

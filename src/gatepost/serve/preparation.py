@@ -70,8 +70,7 @@ def prepare(config: Config) -> Prepared:
     account = account_of(config)
     renew_self_signed(config, at=time.time())
     settings = config.tls
-    presented = [path for rule in config.outbound for path in (rule.ca, rule.client_certificate) if path is not None]
-    files = signatures([*configured_files(config), *presented])
+    files = signatures(configured_files(config))
     credentials = load_configured(config)
     profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
     contexts = server_contexts(credentials, profile)

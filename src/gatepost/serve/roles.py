@@ -82,7 +82,7 @@ ROLES: Final[tuple[Role, ...]] = (
         "gatepost.service.worker:run",
         frozenset({"smtp", "lmtp"}),
         _a_core_each,
-        opens="queue.db and queue/bodies (writes), accounts.db (reads)",
+        opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads)",
         reaches="accepts from its listeners; opens no connection",
         sessions=True,
     ),
@@ -93,7 +93,7 @@ ROLES: Final[tuple[Role, ...]] = (
         # one trade, and the processes that strangers talk to have no part in it.
         frozenset({"submission", "local"}),
         _one,
-        opens="queue.db and queue/bodies (writes), accounts.db (reads)",
+        opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads)",
         reaches="accepts from its listeners and the local socket; opens no connection",
         sessions=True,
     ),
@@ -102,7 +102,7 @@ ROLES: Final[tuple[Role, ...]] = (
         "gatepost.serve.deliver:enter",
         frozenset(),
         _one,
-        opens="queue.db and queue/bodies (writes), accounts.db (reads), mail (writes)",
+        opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads), mail (writes)",
         reaches="connects to mail servers and name servers; accepts nothing",
     ),
     Role(

@@ -2,8 +2,8 @@
 
 SECURITY: after the supervisor dropped its privileges this process reads what strangers send. It holds listening sockets
 that were bound for it and TLS contexts with the private key in memory; it opens the queue for writing, the accounts for
-reading and the folder of bodies for writing, all below ``data``. It opens no outgoing connection, starts no program and
-reads no mailbox.
+reading and the folder of bodies for writing, all below ``data``, and the list files that rules name, for reading. It
+opens no outgoing connection, starts no program and reads no mailbox.
 """
 
 from __future__ import annotations

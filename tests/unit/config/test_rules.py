@@ -136,6 +136,14 @@ def test_names_and_addresses_may_be_excepted_together(tmp_path: Path) -> None:
         assert level(destination, address) == "may"
 
 
+def test_names_beyond_ascii_are_those_that_the_mail_has(tmp_path: Path) -> None:
+    """Written as people write them, compared as DNS has them."""
+    config = _load(tmp_path, '[[outbound]]\nto = ["bücher.example", ".BÜCHER.example"]\nlevel = "encrypt"\n')
+    policy = outbound_policy(config, ListFiles())
+    for destination in ("xn--bcher-kva.example", "mail.xn--bcher-kva.example"):
+        assert policy.decide(Facts(destination)).level == "encrypt"
+
+
 def test_lists_of_files_make_one_list(tmp_path: Path) -> None:
     """Included and excluded; a comment is none; an empty file is nobody."""
     (tmp_path / "in.txt").write_text("10.0.0.0/24 # here\n\n  192.0.2.1\n")

@@ -95,6 +95,7 @@ class Connection:
 
     def refuse(self, reply: Reply, reason: str) -> None:
         """Say one reply and close, before any session: a limit was reached."""
+        self.port.tally.add(self.port.tally.open)  # until it is gone
         if not self.port.implicit:
             self.transport.write(reply.octets)
         self._turn_away(reason)

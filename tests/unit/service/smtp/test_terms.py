@@ -293,6 +293,21 @@ def config_with(server: MailServer, **rules: Any) -> Any:
     return server.config.model_validate({**server.config.model_dump(), "inbound": [], "relay": [], **rules})
 
 
+def test_connections_that_are_turned_away_are_not_open(tmp_path: Path) -> None:
+    """By a rule, or by a limit: the gauge is where it was."""
+    limits = {"connection_rate_per_address": 1, "exempt": ["127.0.0.1"]}
+    with MailServer(tmp_path, listener=LISTENERS, limits=limits, **RULES) as server:
+        with Raw(server.ports["submissions"], source="127.0.0.2", greeted=False) as client:
+            assert client.rest() == b""
+        for expected in (b"220", b"421"):
+            with Raw(server.ports["mx"], source="127.0.0.3") as client:
+                assert client.greeting.startswith(expected)
+                client.say(b"QUIT")
+                client.rest()
+    for listener in ("mx", "submissions"):
+        assert server.total("smtp_connections_open", listener=listener) == 0
+
+
 def test_contexts_are_made_before_the_fork(server: MailServer) -> None:
     """One set for each way of speaking TLS that an address can come to, and the workers use those."""
     credentials = next(iter(server.shared.contexts.values())).credentials
