@@ -274,6 +274,14 @@ class Session:
         transaction, connection = self._transaction, self._connection
         self._in_content = False
         if event.refusal is not None or transaction is None:
+            if event.refusal is not None:
+                logs.event(
+                    "smtp.content-refused",
+                    severity="notice",
+                    connection=connection.origin.connection,
+                    rip=connection.origin.peer[0],
+                    reply=str(event.refusal),
+                )
             self._count_refusal(event.refusal)
             self._abandon()
             return
