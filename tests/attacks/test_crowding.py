@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -152,3 +154,36 @@ def test_client_that_never_reads_is_left(impatient: MailServer) -> None:
             pass
         assert sent < 200 << 20
         deliver(impatient)
+
+
+def test_client_that_never_reads_its_farewell_is_left(impatient: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: a place for ever, by leaving the answers to a QUIT unread. What is not taken in time is dropped."""
+    monkeypatch.setattr("gatepost.net.transport._FLUSH_SECONDS", 0.5)
+    ended = impatient.total("smtp_sessions_total", listener="mx", tls="none")
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with sock:
+        sock.connect(("127.0.0.1", impatient.ports["mx"]))
+        sock.settimeout(5)
+        with contextlib.suppress(OSError):  # it may be cut off before that
+            sock.sendall(b"EHLO x\r\n" * 8000 + b"QUIT\r\n")
+        for _ in range(200):
+            if impatient.total("smtp_connections_open", listener="mx") == 0:
+                break
+            deliver(impatient)
+    assert impatient.total("smtp_sessions_total", listener="mx", tls="none") == ended + 1
+
+
+def test_slow_header_does_not_hold_up_others(impatient: MailServer) -> None:
+    """Goal: a header in thousands of chunks of one octet is copied and searched again for each of them."""
+    with Raw(impatient.ports["mx"]) as client:
+        for line in (b"EHLO attacker.example", b"MAIL FROM:<a@b.example>", b"RCPT TO:<alice@example.test>"):
+            client.say(line)
+        client.sock.settimeout(30)
+        filler = b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 5000
+        client.send(b"BDAT %d\r\n" % len(filler) + filler)
+        assert client.reply().startswith(b"250")
+        client.send(b"BDAT 1\r\nz" * 20_000)
+        began = time.monotonic()
+        deliver(impatient)
+        assert time.monotonic() - began < 3

@@ -107,7 +107,11 @@ def command(
         return
     settings.say(f"{request_path}: request for {', '.join(named)}; send it to the authority")
     settings.say(f"{key_file or key_path}: its {described(key)} key; keep it, and show it to nobody")
-    settings.say(f"then: gatepost cert install --key {key_file or key_path} ANSWER...")
+    from gatepost.config.invocation import command_with
+
+    key_name = str((key_file or key_path).absolute())
+    install = command_with(settings.config_file, settings.data, "cert", "install", "--key", key_name)
+    settings.say(f"then: {install} ANSWER...")
 
 
 def _answers(names: list[str], fields: dict[str, str]) -> tuple[list[str], dict[str, str]]:

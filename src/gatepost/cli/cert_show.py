@@ -12,6 +12,7 @@ import click
 from gatepost.cli import exits
 from gatepost.cli.cert_options import bad_input, trust_of
 from gatepost.cli.exits import CommandError
+from gatepost.cli.manner import manner_hint
 from gatepost.cli.output import print_fields, print_json, printable
 from gatepost.cli.settings import Settings, common_options, pass_settings
 from gatepost.errors import CertificateError, GatepostError
@@ -141,7 +142,8 @@ def _connect(host: str, port: int, tls: ClientTLS, *, implicit: bool, timeout: f
             exits.UNAVAILABLE if code == exits.IO else code,
         ) from error
     except GatepostError as error:
-        raise CommandError(printable(error.message), exits.UNAVAILABLE, hint=error.hint) from error
+        hint = manner_hint(error, implicit=implicit) or error.hint
+        raise CommandError(printable(error.message), exits.UNAVAILABLE, hint=hint) from error
 
 
 def _upgrade(origin: Origin, timeout: float) -> Dialogue[TLSEvidence]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from gatepost.cli import exits
 from gatepost.cli.output import print_json
 from gatepost.cli.settings import Settings, common_options, pass_settings
 from gatepost.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gatepost.config.schema import Config
 
 
 @click.group("config")
@@ -36,11 +39,11 @@ def check(settings: Settings, full: bool) -> int:
             raise
         print_json({"ok": False, "problems": list(error.problems)})
         return exits.CONFIG
-    problems: list[str] = []
+    problems = _alias_problems(config)
     if full:
         from gatepost.cli.surroundings import survey
 
-        problems = survey(config)
+        problems += survey(config)
     files = [str(file) for file in sources.files]
     if settings.json:
         print_json({"ok": not problems, "files": files, "problems": problems})
@@ -49,6 +52,17 @@ def check(settings: Settings, full: bool) -> int:
         raise ConfigError("the configuration cannot be used here", problems=tuple(problems))
     settings.say(f"{' + '.join(files) or 'The built-in defaults'}: no problems")
     return 0
+
+
+def _alias_problems(config: Config) -> list[str]:
+    from gatepost.serve.preparation import check_aliases
+
+    try:
+        check_aliases(config)
+    except ConfigError as error:
+        where = config.place("aliases") or "built-in defaults"
+        return [f"{where}: {problem}" for problem in error.problems or (error.message,)]
+    return []
 
 
 @command.command("show")

@@ -118,4 +118,4 @@ def _where_help(error: click.UsageError) -> str:
 def _complain(text: str) -> None:
     from gatepost.cli.output import printable
 
-    click.echo(f"gatepost: {printable(' '.join(text.splitlines()))}", err=True)
+    click.echo(f"gatepost: {printable(' '.join(text.split()))}", err=True)

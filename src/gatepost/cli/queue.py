@@ -181,21 +181,32 @@ def _selection(ids: tuple[str, ...], destination: str | None, everything: bool) 
 
 def _change(settings: Settings, selection: Selection, verb: str, done: str, *, due: bool = False) -> None:
     """Change the chosen messages, wake the server when some became due, and say how many it were."""
+    from gatepost.config.invocation import command_with
+
     config = settings.config()
     with _queue(config) as store:
         missing = [name for name in selection.ids if store.show(name) is None]
         if selection.ids and len(missing) == len(selection.ids):
             raise _unknown(missing[0])
+        held = _held(store, selection) if verb == "retry" else []
         count = getattr(store, verb)(selection)
     woken = wake(config) if due and count else False
     if settings.json:
-        print_json({"count": count, "missing": missing})
+        print_json({"count": count, "missing": missing} | ({"held": held} if held else {}))
         return
     settings.say(f"{count} {'message' if count == 1 else 'messages'} {done}")
     for name in missing:
         click.echo(f"there is no message {printable(name)} in the queue", err=True)
+    if held:
+        release = command_with(settings.config_file, settings.data, "queue", "release", *held)
+        click.echo(f"held, and not tried until released: {', '.join(held)}; {release}", err=True)
     if due and count and not woken:
         settings.detail("the server was not asked: it is not running, or it is not ours; it looks again by itself")
+
+
+def _held(store: QueueStore, selection: Selection) -> list[str]:
+    """Those of the messages named by ID that are held."""
+    return [name for name in selection.ids if (message := store.show(name)) is not None and message.hold]
 
 
 @command.command("retry")

@@ -30,7 +30,12 @@ def ask(config: Config, command: str, **arguments: object) -> dict[str, Any]:
         answer = request(path, {"command": command, **arguments})
     except ControlError as error:
         code = exits.NO_PERMISSION if "permission denied" in error.message else exits.UNAVAILABLE
-        raise CommandError(error.message, code, hint=error.hint) from error
+        hint = error.hint
+        if "no server answers" in error.message:
+            from gatepost.config.invocation import command as command_line
+
+            hint = f"start it: {command_line(config, 'serve')}; is it this data directory?"
+        raise CommandError(error.message, code, hint=hint) from error
     if answer.get("ok") is False:
         problems = answer.get("problems")
         if isinstance(problems, list) and problems:

@@ -17,6 +17,7 @@ import click
 
 from gatepost.cli import exits
 from gatepost.cli.exits import CommandError
+from gatepost.cli.manner import manner_hint
 from gatepost.cli.output import print_json, printable, progress
 from gatepost.cli.settings import Settings, common_options, pass_settings
 from gatepost.errors import GatepostError, VerificationError
@@ -211,6 +212,9 @@ def _deliver(
     except Refused as error:
         code = exits.TRY_AGAIN if error.temporary else exits.UNAVAILABLE
         raise CommandError(printable(error.message), code) from error
+    except GatepostError as error:
+        error.hint = manner_hint(error, implicit=request.implicit) or error.hint
+        raise
     except OSError as error:
         where = f"{request.host} port {request.port}"
         raise CommandError(

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 
 def survey(config: Config) -> list[str]:
-    """Everything that would keep the server from starting here, one line each."""
-    return [
+    """Everything that would keep the server from starting here, one line each; ``gatepost config check`` knows the
+    aliases' faults already."""
+    found = [
         *(f"{_where(config)}: {text}" for text in _certificate(config)),
-        *(f"{_where(config)}: {text}" for text in _files(config)),
+        *(f"{_where(config)}: {text}" for text in _prepared(config)),
         *(f"{_where(config)}: {text}" for text in _rules(config)),
         *(f"{_where(config)}: {text}" for text in _data(config)),
         *(f"{_where(config)}: {text}" for text in _ports(config)),
     ]
+    return list(dict.fromkeys(found))
 
 
 def _where(config: Config) -> str:
@@ -34,6 +36,7 @@ def _where(config: Config) -> str:
 
 def _certificate(config: Config) -> Iterator[str]:
     from gatepost.certs.configured import named_certificates, needs_self_signed
+    from gatepost.serve.preparation import exposed_keys
     from gatepost.tls.credential import load_credential
 
     if needs_self_signed(config):
@@ -43,32 +46,27 @@ def _certificate(config: Config) -> Iterator[str]:
             load_credential(named.file, named.key)
         except CertificateError as error:
             yield f"{named.setting}: {error.message}"
+    yield from exposed_keys(config)
 
 
-def _files(config: Config) -> Iterator[str]:
-    named = {
-        "tls.ca_file": config.tls.ca_file,
-        "delivery.ca_file": config.delivery.ca_file,
-        "delivery.smarthost_password_file": config.delivery.smarthost_password_file,
-    }
-    for key, path in named.items():
-        if path is None:
-            continue
+def _prepared(config: Config) -> Iterator[str]:
+    """What a start would find while it prepares, and a password that others may read."""
+    from gatepost.serve.preparation import check_delivery, check_handshake
+
+    for check in (check_handshake, check_delivery):
         try:
-            with path.open("rb") as stream:
-                stream.read(1)
-        except OSError as error:
-            yield f"{key}: {path}: {error.strerror}"
-            continue
-        if key.endswith("password_file") and path.stat().st_mode & 0o077:
-            yield f"{key}: {path}: others may read it; chmod 600 {path}"
+            check(config)
+        except GatepostError as error:
+            yield error.message
+    path = config.delivery.smarthost_password_file
+    if path is not None and path.exists() and path.stat().st_mode & 0o077:
+        yield f"delivery.smarthost_password_file: {path}: others may read it; chmod 600 {path}"
 
 
 def _rules(config: Config) -> Iterator[str]:
-    """List files, authorities and client certificates of rules; versions of several rules that exclude each other."""
+    """List files of rules; versions of several rules that exclude each other."""
     from gatepost.config.lists import ListFiles
     from gatepost.config.policies import ground_of, inbound_policy, relay_policy
-    from gatepost.delivery.setting import client_files
 
     try:
         relay_policy(config, ListFiles())
@@ -76,8 +74,6 @@ def _rules(config: Config) -> Iterator[str]:
         for decision in policy.handshakes(ground_of(config, each) for each in config.listener).values():
             if not decision.handshake.possible:
                 yield f"{decision.rule}: {decision.facts.address} can speak no version of TLS that they leave"
-        if config.outbound:
-            client_files(config)
     except GatepostError as error:
         yield error.message
 

@@ -111,11 +111,15 @@ def passwd(settings: Settings, address: str, password_stdin: bool, generate: boo
 @pass_settings
 def delete(settings: Settings, address: str) -> None:
     """Delete a user. The mailbox on disk stays."""
+    from gatepost.mailbox.names import mailbox_root
+
     with _users(settings) as users:
         account = users.find(address)
         users.delete(address)
     name = account.address if account else address
-    _tell(settings, name, None, f"deleted {name}; the mailbox stays where it is, below data/mail")
+    mailbox = mailbox_root(settings.config().data, name)
+    kept = f"the mailbox stays: {mailbox}" if mailbox.exists() else "it had no mailbox yet"
+    _tell(settings, name, None, f"deleted {name}; {kept}")
 
 
 @command.command("disable")

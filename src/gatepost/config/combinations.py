@@ -135,7 +135,7 @@ def _seconds(value: object) -> float | None:
 
 def _domains(domains: object) -> Iterator[Problem]:
     seen: set[str] = set()
-    for domain in domains if isinstance(domains, list | tuple) else ():
+    for domain in domains if isinstance(domains, list | tuple) else ():  # a single one can stand but once
         if isinstance(domain, str):
             if domain.lower() in seen:
                 yield Problem(("domains",), f'"{domain}" stands twice')

@@ -146,8 +146,8 @@ def _tuples(value: Any) -> Any:
 def _problems(errors: Iterable[ErrorDetails]) -> Iterator[Problem]:
     found = list(errors)
     for error in found:
-        if error["type"] == "impossible":
-            continue  # found before, with their places
+        if error["type"] in ("impossible", "default_factory_not_called"):
+            continue  # found before, with their places; or follows from another key that is wrong
         key = tuple(part for part in error["loc"] if part != "[key]")
         if error["type"] == "too_short" and any(key == other["loc"][: len(key)] != other["loc"] for other in found):
             continue  # entries that are wrong themselves were not counted
@@ -160,11 +160,17 @@ def _text(error: ErrorDetails, key: Key) -> str:
         return "unknown key" + _nearest(str(key[-1]), key[:-1])
     if error["type"] == "literal_error":
         return _WORDS["literal_error"].format(**context) + _nearest_word(error["input"], context)
+    if error["type"] == "tuple_type" and isinstance(error["input"], dict) and _is_table_list(key):
+        return f"must be a list of tables; write [[{written(key)}]], with two brackets"
     if error["type"] == "value_error":
         return str(context["error"])
     if error["type"] in _WORDS:
         return _WORDS[error["type"]].format(**context)
     return error["msg"][:1].lower() + error["msg"][1:]
+
+
+def _is_table_list(key: Key) -> bool:
+    return len(key) == 1 and key[0] in Config.model_fields and known_names(key) != known_names(())
 
 
 def known_names(table: Key) -> list[str]:

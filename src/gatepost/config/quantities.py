@@ -54,7 +54,8 @@ def parse_size(value: object) -> int:
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         return int(match[1]) * BYTES[match[2].lower()]
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError('not a size; write bytes, or text such as "50M"')
+        shown = f'"{value[:40]}" is' if isinstance(value, str) else f"{str(value)[:40]} is"
+        raise ValueError(f'{shown} not a size; write bytes, or text such as "50M"')
     if not 0 <= value < 1 << 62:
-        raise ValueError("a size is a number of bytes from 0 up")
+        raise ValueError(f"{str(value)[:40]} is not a size; a size is a number of bytes from 0 up")
     return value

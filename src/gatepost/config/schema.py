@@ -428,7 +428,7 @@ class Config(Table):
         description="Our name in greetings, in `Received:` lines and in the self-signed certificate; "
         "unset: the system's full name.",
     )
-    domains: tuple[Domain, ...] = Field(
+    domains: Annotated[tuple[Domain, ...], BeforeValidator(_one_or_many)] = Field(
         default_factory=lambda known: tuple(dict.fromkeys((known.get("hostname", "localhost"), "localhost"))),
         description="Mail for these is kept here; all else is relayed for users, and refused for others. "
         "Unset: `hostname` and `localhost`.",

@@ -13,9 +13,10 @@ import socket
 from typing import Final, Protocol
 
 READ_SIZE: Final = 16384  # octets of a usual read: a command, or a record
-BULK_SIZE: Final = 1 << 18  # of a read while content streams in
+BULK_SIZE: Final = 1 << 17  # of a read while content streams in
 WRITE_LIMIT: Final = 1 << 20  # octets that a peer may leave unread before we hang up
 _LINGER_SECONDS: Final = 2.0
+_FLUSH_SECONDS: Final = 30.0  # in which a peer takes our last words, or does not get them
 _LINGER_OCTETS: Final = 1 << 18
 
 
@@ -41,18 +42,9 @@ class Transport:
     """
 
     __slots__ = (
-        "_closing",
-        "_drained",
-        "_fd",
-        "_linger",
-        "_loop",
-        "_out",
-        "_reading",
-        "_receiver",
-        "_size",
-        "_sock",
-        "closed",
-    )
+        "_closing", "_drained", "_ending", "_fd", "_lingers", "_loop", "_out", "_reading", "_receiver", "_size",
+        "_sock", "closed",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -64,7 +56,8 @@ class Transport:
         self._size = READ_SIZE
         self._reading = False
         self._closing = False
-        self._linger: asyncio.TimerHandle | None = None
+        self._lingers = False
+        self._ending: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self.closed = False
 
@@ -123,6 +116,9 @@ class Transport:
             self._lost(error)
             return
         if sent < len(data):
+            if len(data) - sent > WRITE_LIMIT:
+                self.abort()
+                return
             self._out = data[sent:]
             self._loop.add_writer(self._fd, self._writable)
 
@@ -134,7 +130,7 @@ class Transport:
             await self._drained
 
     def close(self, *, linger: bool = False) -> None:
-        """Close once everything is sent.
+        """Close once everything is sent, or after half a minute in which the peer did not take it.
 
         :param linger: read and drop what the peer is still sending, for at most two seconds, so that a reset does not
             destroy the last reply on its way (RFC 1122 §4.2.2.13).
@@ -143,8 +139,9 @@ class Transport:
             return
         self._closing = True
         self.pause()
-        if linger:
-            self._linger = self._loop.call_later(_LINGER_SECONDS, self.abort)
+        self._lingers = linger
+        if linger or self._out:
+            self._ending = self._loop.call_later(_LINGER_SECONDS if linger else _FLUSH_SECONDS, self.abort)
         if not self._out:
             self._finish()
 
@@ -153,7 +150,7 @@ class Transport:
         self._lost(None)
 
     def _finish(self) -> None:
-        if self._linger is None:
+        if not self._lingers:
             self._lost(None)
             return
         try:
@@ -213,8 +210,8 @@ class Transport:
         if self._out:
             self._loop.remove_writer(self._fd)
             self._out = b""
-        if self._linger is not None:
-            self._linger.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
         self._sock.close()
         if self._drained is not None:
             self._drained.set_result(None)

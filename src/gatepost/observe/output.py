@@ -6,6 +6,8 @@ whoever started us.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -47,6 +49,7 @@ class Output:
             return descriptor
         if stat.S_ISREG(mode):
             self._chunk = FLUSH_AT * 4
+            _append(descriptor)
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
         try:
             return os.open(f"/proc/self/fd/{descriptor}", flags)
@@ -99,3 +102,12 @@ class Output:
     @property
     def waiting(self) -> bool:
         return bool(self._rest)
+
+
+def _append(descriptor: int) -> None:
+    """Have every write to a file go to its end: to this descriptor, and to standard output when it is the same file."""
+    ours = os.fstat(descriptor)
+    for each in {descriptor, 1}:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(each), ours):
+                fcntl.fcntl(each, fcntl.F_SETFL, fcntl.fcntl(each, fcntl.F_GETFL) | os.O_APPEND)

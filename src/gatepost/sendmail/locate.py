@@ -12,7 +12,10 @@ from gatepost.sendmail.exits import NO_PERMISSION, TRY_AGAIN, SendmailError
 
 VARIABLE: Final = "GATEPOST_SENDMAIL_SOCKET"
 _SYSTEM: Final = ("/run/gatepost", "/var/lib/gatepost")
-_NOBODY: Final = "gatepost is not running here (no one listens on {name}); nothing was sent or spooled, try again later"
+_NOBODY: Final = (
+    "gatepost is not running here, no one listens on {paths}; nothing was sent or spooled, try again later"
+    " (a server elsewhere: set {variable} to its sendmail.sock)"
+)
 
 
 def connect(name: str, seconds: float = 30.0) -> socket.socket:
@@ -25,7 +28,9 @@ def connect(name: str, seconds: float = 30.0) -> socket.socket:
     :raises SendmailError: when nobody listens (75), or we may not connect (77).
     """
     denied = ""
+    tried: list[str] = []
     for path in candidates(name):
+        tried.append(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(seconds)
         try:
@@ -39,7 +44,7 @@ def connect(name: str, seconds: float = 30.0) -> socket.socket:
         sock.close()
     if denied:
         raise SendmailError(f"no permission to use {denied}; ask the administrator", NO_PERMISSION)
-    raise SendmailError(_NOBODY.format(name=name), TRY_AGAIN)
+    raise SendmailError(_NOBODY.format(paths=" or ".join(tried), variable=VARIABLE), TRY_AGAIN)
 
 
 def candidates(name: str) -> Iterator[str]:

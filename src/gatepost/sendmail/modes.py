@@ -10,6 +10,24 @@ from gatepost.sendmail.exits import USAGE, SendmailError
 from gatepost.sendmail.options import Options
 
 
+_USAGE = """\
+usage: {name} [option]... [recipient]...   send the message on standard input
+  -t             take the recipients from To, Cc and Bcc as well
+  -f ADDRESS     envelope sender (-r is the same)
+  -F NAME        full name of the sender
+  -i, -oi        a line with a single dot does not end the message
+  -N WORDS       report: never, or some of success,failure,delay
+  -R full|hdrs   how much a report returns
+  -V ID          envelope identifier for reports
+  -bs            speak SMTP on standard input and output
+  -bp, mailq     print the queue
+  -bv            verify the addresses
+  -q             try the queue again now
+The message goes to a running gatepost: to the socket that $GATEPOST_SENDMAIL_SOCKET
+names, else to that of the system or of the calling user.
+"""
+
+
 def run(name: str, arguments: list[str]) -> int:
     """Do what the command line asks for.
 
@@ -17,6 +35,9 @@ def run(name: str, arguments: list[str]) -> int:
     :returns: the exit code.
     :raises SendmailError: when it cannot be done; the error has the exit code.
     """
+    if arguments[:1] == ["--help"]:
+        sys.stdout.write(_USAGE.format(name=name))
+        return 0
     options = command_line.parse(name, arguments)
     for warning in options.warnings:
         sys.stderr.write(f"{name}: warning: {warning}\n")

@@ -75,7 +75,7 @@ def request(path: Path, message: Message, timeout: float = 10.0) -> Message:
                 f"{path}: permission denied", hint="ask as root, or as the account that started the server"
             ) from None
         except OSError as error:
-            hint = "start it: gatepost serve; is it this data directory?"
+            hint = "is it running, and is this its data directory?"
             raise ControlError(f"no server answers at {path}: {error.strerror}", hint=hint) from error
     try:
         answer = json.loads(received)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import stat
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Final, final
 
 from gatepost._version import __version__
 from gatepost.certs.configured import needs_self_signed
+from gatepost.config.invocation import command, program
 from gatepost.config.schema import Config
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.net.listen import show
@@ -175,12 +177,13 @@ def _manner(listener: BoundListener) -> str:
 
 
 def _login(config: Config, made: FirstStart) -> list[str]:
+    passwd = command(config, "user", "passwd", made.login)
     if not made.password:
-        return [f"The account {made.login} was made. Give it a password: gatepost user passwd {made.login}"]
+        return [f"The account {made.login} was made. Give it a password: {passwd}"]
     return [
         f"Login:     {made.login}",
         f"Password:  {made.password}",
-        f"It is shown this once. Set another one with: gatepost user passwd {made.login}",
+        f"It is shown this once. Set another one with: {passwd}",
     ]
 
 
@@ -191,16 +194,15 @@ def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) 
     submission = _endpoint(listeners, "submission", "starttls")
     certificate, own = config.data / SELF_SIGNED, needs_self_signed(config)
     lines = ["", "Next, in another terminal:"]
-    options = f" --config {config.source}" if config.source is not None else f" --data {config.data}"
     if submission:
-        trust = f" --server-name {config.hostname}" + (f" --ca-file {certificate}" if own else "")
-        send = f"gatepost send --server {submission}{trust} --user {login} --from {login} --to {login} --subject Hello"
+        trust = f" --server-name {config.hostname}" + (f" --ca-file {shlex.quote(str(certificate))}" if own else "")
+        send = f"{shlex.quote(program())} send --server {submission}{trust} --user {login} --from {login} --to {login} --subject Hello"
         lines.append(f"  echo Hello | {send}")
         lines.append(f"  swaks --server {submission} --tls --auth-user {login} --from {login} --to {login}")
     if mx:
-        trust = f" -CAfile {certificate}" if own else ""
+        trust = f" -CAfile {shlex.quote(str(certificate))}" if own else ""
         lines.append(f"  openssl s_client -starttls smtp -connect {mx} -verify_hostname {config.hostname}{trust}")
-    lines.append(f"  gatepost{options} status")
+    lines.append(f"  {command(config, 'status')}")
     return lines
 
 

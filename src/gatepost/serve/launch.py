@@ -15,8 +15,9 @@ from gatepost.observe.shared import BoundListener
 from gatepost.serve.firststart import first_start, make_directories, welcome
 from gatepost.serve.lock import DataLock
 from gatepost.serve.post import run_apart
-from gatepost.serve.preparation import account_of
+from gatepost.serve.preparation import account_of, exposed_keys
 from gatepost.serve.privileges import refuse_unreadable
+from gatepost.serve.stores import check_stores
 from gatepost.serve.supervisor import Parts, Supervisor
 
 
@@ -41,11 +42,14 @@ def main(
     account = account_of(config)
     if account.warning:
         logs.event("server.warning", "warning", warning=account.warning)
+    for warning in exposed_keys(config):
+        logs.event("server.warning", "warning", warning=warning)
     make_directories(config, account)
     lock = DataLock(config.data)
     try:
         refuse_unreadable(account, run_apart)
         made = first_start(config, account)
+        check_stores(config, account)
 
         def started(listeners: Sequence[BoundListener]) -> None:
             print(welcome(config, made, listeners), end="", file=out or sys.stdout, flush=True)

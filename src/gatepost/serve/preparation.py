@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from gatepost.certs.watch import Signatures, signatures
 from gatepost.config.schema import Config
-from gatepost.errors import ConfigError
+from gatepost.errors import CertificateError, ConfigError
 from gatepost.observe.shared import Shared
 from gatepost.serve.privileges import Account, choose_account
 from gatepost.serve.selfsigned import renew_self_signed
@@ -63,11 +63,11 @@ def prepare(config: Config) -> Prepared:
     :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
     """
     from gatepost.certs.configured import configured_files, facts_of, load_configured
-    from gatepost.delivery.setting import client_files
     from gatepost.service.policies import variants_of
     from gatepost.tls.contexts import CIPHERS, TLSProfile, server_contexts
 
     account = account_of(config)
+    check_aliases(config)
     renew_self_signed(config, at=time.time())
     settings = config.tls
     files = signatures(configured_files(config))
@@ -81,7 +81,76 @@ def prepare(config: Config) -> Prepared:
         if each.tls == "implicit" or each.starttls != "deny" or config.inbound  # a rule may offer it
     ]
     facts = {"certificates": facts_of(config, credentials)}
-    return Prepared(config, account, dict.fromkeys(speaking, contexts), facts, files, variants, client_files(config))
+    return Prepared(config, account, dict.fromkeys(speaking, contexts), facts, files, variants, check_delivery(config))
+
+
+def check_aliases(config: Config) -> None:
+    """Follow every alias to its end.
+
+    :raises ConfigError: when some run in a loop, or to too many targets.
+    """
+    from gatepost.accounts.directory import alias_rules
+    from gatepost.accounts.names import OurDomains
+
+    alias_rules(OurDomains(config.domains), config.aliases)
+
+
+def check_delivery(config: Config) -> ClientFiles:
+    """Read what delivery needs: authorities, client certificates, the smarthost's password.
+
+    :raises ConfigError: when a rule's versions, ciphers or list, or the password file, cannot be used.
+    :raises CertificateError: when a file cannot be used.
+    """
+    from gatepost.delivery.setting import approach_of, client_files
+    from gatepost.tls.clientfiles import ClientFiles
+
+    authorities = ClientFiles()
+    for key, path in (("tls.ca_file", config.tls.ca_file), ("delivery.ca_file", config.delivery.ca_file)):
+        if path is not None:
+            try:
+                authorities.trust(path)
+            except CertificateError as error:
+                raise CertificateError(f"{key}: {error.message}", hint=error.hint) from error
+    files = client_files(config)
+    path = config.delivery.smarthost_password_file
+    if path is not None:
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise ConfigError(f"delivery.smarthost_password_file: {path}: {error.strerror}") from error
+    approach_of(config, files)
+    return files
+
+
+def exposed_keys(config: Config) -> list[str]:
+    """The configured private keys that others may read or change, one line each."""
+    from gatepost.certs.configured import named_certificates, needs_self_signed
+    from gatepost.certs.files import exposure
+
+    found: list[str] = []
+    for named in [] if needs_self_signed(config) else named_certificates(config):
+        path = named.key or named.file
+        try:
+            words = exposure(path)
+        except OSError:
+            continue  # whoever loads it says so
+        if words:
+            hint = f"chmod go-w {path.parent}" if "directory" in words else f"chmod 600 {path}"
+            found.append(f"{named.setting}: {path} holds a private key, and {words}; {hint}")
+    return found
+
+
+def check_handshake(config: Config) -> None:
+    """Try the versions, ciphers and suites of ``[tls]``, without a certificate.
+
+    :raises ConfigError: when one cannot be used.
+    """
+    from gatepost.tls.clientfiles import ClientFiles
+    from gatepost.tls.contexts import CIPHERS, TLSProfile
+
+    settings = config.tls
+    profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
+    ClientFiles().distrustful(profile, None)
 
 
 def refuse_fixed(old: Config, new: Config) -> None:

@@ -55,15 +55,15 @@ def test_session_that_outlasts_the_drain_is_told(start_real: StartReal) -> None:
 
 def test_stop_ends_retired_sessions_too(start_real: StartReal) -> None:
     """SIGTERM after a reload does not leave the workers of the reload to their sessions."""
-    server = start_real("drain_seconds = 20")
+    server = start_real("drain_seconds = 60")
     client = Client.connect(server.port)
     assert server.ask("reload")["ok"]
     began = time.monotonic()
     server.process.terminate()
     assert client.reply().startswith("421")
     client.close()
-    assert server.process.wait(15) == 0
-    assert time.monotonic() - began < 15
+    assert server.process.wait(50) == 0
+    assert time.monotonic() - began < 50
 
 
 def test_reload_under_load_refuses_no_connection_and_ends_no_session(start_real: StartReal) -> None:

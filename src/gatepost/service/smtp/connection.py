@@ -96,13 +96,12 @@ class Connection:
     def refuse(self, reply: Reply, reason: str) -> None:
         """Say one reply and close, before any session: a limit was reached."""
         self.port.tally.add(self.port.tally.open)  # until it is gone
-        if not self.port.implicit:
-            self.transport.write(reply.octets)
-        self._turn_away(reason)
+        self._turn_away(reason, b"" if self.port.implicit else reply.octets)
 
-    def _turn_away(self, reason: str) -> None:
+    def _turn_away(self, reason: str, last: bytes = b"") -> None:
         self.record.outcome = reason
         self.transport.receive_with(_Gone(self))
+        self.transport.write(last)
         self.transport.close(linger=True)
 
     def upgrade(self, channel: PlainChannel, ready: UpgradeReady, early: EarlyHello | None, go_ahead: bytes) -> None:
@@ -127,8 +126,8 @@ class Connection:
         """The deadline has passed."""
         self.record.outcome = f"timeout ({self._phase})"
         self.port.tally.count("smtp_timeouts_total", phase=self._phase)
-        if self.session is None:
-            self.transport.abort()  # in the handshake: no text may be said
+        if self.session is None or not self.session.alive:
+            self.transport.abort()  # in the handshake no text may be said; after our last words nothing more
             return
         self.session.hang_up(refusals.TIMED_OUT)
 

@@ -13,6 +13,7 @@ from typing import Final
 
 HEADER_LIMIT: Final = 1 << 18  # octets of header that are held back; a longer one passes unexamined after this much
 _FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")  # RFC 5322 §2.2: a field name is printable ASCII but the colon
+_BLANKS_BEFORE_COLON: Final = re.compile(rb"(\r\n[!-9;-~]++)[ \t]++:")
 
 
 class HeaderGate:
@@ -21,21 +22,29 @@ class HeaderGate:
     ``feed`` returns None while it has not, and then everything that was collected; after that it is not used again.
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "overlong")
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held = bytearray()
+        self.overlong = False
+        """Whether the limit was passed before the header section ended."""
 
     def feed(self, data: bytes) -> bytes | None:
         """Take content; return all of it once the blank line has come, or the limit is passed."""
-        held = self._held = self._held + data if self._held else data
-        if b"\r\n\r\n" in held or held.startswith(b"\r\n") or len(held) > HEADER_LIMIT:
-            return held
-        return None
+        held = self._held
+        if not held and (b"\r\n\r\n" in data or data.startswith(b"\r\n")):
+            return data
+        searched = max(0, len(held) - 3)
+        held += data
+        if held.find(b"\r\n\r\n", searched) < 0 and not held.startswith(b"\r\n"):
+            self.overlong = len(held) > HEADER_LIMIT
+            if not self.overlong:
+                return None
+        return bytes(held)
 
     def finish(self) -> bytes:
         """What was held back of a message that is all header, or that has none."""
-        return self._held
+        return bytes(self._held)
 
 
 class Header:
@@ -51,7 +60,8 @@ class Header:
         section = content if end < 0 else content[: end + 2]
         if not _FIELD.match(section):
             section = b""  # the content begins with its body
-        self._text = b"\r\n" + section
+        # Readers take blanks before a colon (RFC 5322 §4.5.2, obsolete syntax), so here they are none.
+        self._text = _BLANKS_BEFORE_COLON.sub(rb"\1:", b"\r\n" + section)
         self._low = self._text.lower()
 
     @property

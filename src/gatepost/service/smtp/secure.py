@@ -107,11 +107,6 @@ class SecureSession(Session):
             self._connection.record.outcome = "too many failed logins"
             self.hang_up(refusals.TOO_MANY_LOGINS)
 
-    @property
-    def alive(self) -> bool:
-        """Whether there is anybody to answer."""
-        return self._channel is not None
-
     def resume(self) -> None:
         """A login's answer came later: go on."""
         self._resume()

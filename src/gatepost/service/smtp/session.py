@@ -61,6 +61,11 @@ class Session:
 
     # Lifetime
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is anybody to answer."""
+        return self._channel is not None
+
     def greet(self) -> None:
         """Say the greeting, and wait for the first command."""
         self._engine.greet()

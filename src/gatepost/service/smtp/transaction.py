@@ -107,8 +107,10 @@ class Transaction:
             held = self._gate.feed(data)
             if held is None:
                 return
-            self._gate = None
+            overlong, self._gate = self._gate.overlong, None
             data = self._top(held) + held
+            if overlong:
+                self.authors = None  # what cannot be read whole cannot be judged
         self._write(data)
 
     def discard(self) -> None:

@@ -1,5 +1,7 @@
 """What is read of a message's header section, and what is not."""
 
+import time
+
 import pytest
 
 from gatepost.service.smtp.headers import HEADER_LIMIT, Header, HeaderGate
@@ -68,3 +70,22 @@ def test_header_reads_every_from_field() -> None:
     """A second From field cannot hide an author."""
     header = Header(b"From: a@b.example\r\nFrom: evil@c.example\r\n\r\n")
     assert header.addresses(b"from") == ["a@b.example", "evil@c.example"]
+
+
+def test_gate_searches_each_octet_once() -> None:
+    """A header that comes one octet at a time costs no more than its length."""
+    gate = HeaderGate()
+    piece = b"X-Long: " + b"y" * 60 + b"\r\n"
+    for _ in range(3000):
+        assert gate.feed(piece) is None
+    began = time.process_time()
+    for _ in range(20_000):
+        gate.feed(b"z")
+    assert time.process_time() - began < 2  # searching all of it again each time takes half a minute
+
+
+def test_header_takes_no_notice_of_blanks_before_a_colon() -> None:
+    """`From :` is a From field to readers (RFC 5322 §4.5), so it is one here."""
+    header = Header(b"Subject: x\r\nFrom : evil@c.example\r\nReceived\t: y\r\n\r\n")
+    assert header.addresses(b"from") == ["evil@c.example"]
+    assert header.count(b"received") == 1

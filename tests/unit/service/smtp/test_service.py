@@ -190,6 +190,18 @@ def test_login_cannot_write_a_foreign_author_into_the_message(server: MailServer
     assert server.messages() == []
 
 
+def test_author_cannot_hide_behind_a_blank_or_a_long_header(server: MailServer, user: smtplib.SMTP) -> None:
+    """A From field in obsolete spelling counts; a header too long to be read whole is refused."""
+    with pytest.raises(smtplib.SMTPDataError) as caught:
+        user.sendmail("alice@example.test", ["x@y.example"], "Subject: x\r\nFrom : bob@example.test\r\n\r\nhi\r\n")
+    assert caught.value.smtp_code == 553
+    long = "".join(f"X-{n}: {'a' * 900}\r\n" for n in range(900)) + "From: bob@example.test\r\n\r\nhi\r\n"
+    with pytest.raises(smtplib.SMTPDataError) as caught:
+        user.sendmail("alice@example.test", ["x@y.example"], long)
+    assert caught.value.smtp_code == 550
+    assert server.messages() == []
+
+
 @pytest.mark.parametrize(
     ("listed", "used"),
     [
