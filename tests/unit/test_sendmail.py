@@ -454,3 +454,11 @@ def test_real_server_queues_what_sendmail_hands_over(tmp_path: Path, run: Run, m
     assert content.endswith(b"\r\n\r\nwork\r\ndone\r\n")
     header = content.partition(b"\r\n\r\n")[0]
     assert b"From: CronDaemon <" in header and b"\r\nDate: " in header and b"\r\nMessage-ID: " in header
+
+
+def test_help_is_printed_and_a_missing_server_names_what_was_tried(run: Run, socket_path: Path) -> None:
+    """Somebody at a shell learns the options, and where nobody listened."""
+    helped = run("--help", text=b"")
+    assert helped.returncode == 0 and helped.stdout.startswith(b"usage: ")
+    done = run("a@x.example", text=b"hello\n")
+    assert str(socket_path).encode() in done.stderr and b"GATEPOST_SENDMAIL_SOCKET" in done.stderr

@@ -36,6 +36,7 @@ def command() -> None:
 def _users(settings: Settings, *, create: bool = False) -> Iterator[Users]:
     from gatepost.accounts.errors import AccountError
     from gatepost.accounts.users import Users
+    from gatepost.config.invocation import here
     from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 
     config = settings.config()
@@ -44,7 +45,8 @@ def _users(settings: Settings, *, create: bool = False) -> Iterator[Users]:
         try:
             yield Users(store, config.domains)
         except AccountError as error:
-            raise CommandError(error.message, _CODES.get(error.reason, exits.DATA), hint=error.hint) from error
+            hint = here(config, error.hint)
+            raise CommandError(error.message, _CODES.get(error.reason, exits.DATA), hint=hint) from error
         finally:
             store.close()
 

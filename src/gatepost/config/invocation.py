@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -39,3 +40,8 @@ def command_with(file: Path | None, data: Path | None, *words: str) -> str:
     options = [] if file is None else ["--config", str(file.absolute())]
     options += [] if data is None else ["--data", str(data.absolute())]
     return shlex.join([program(), *words, *options])
+
+
+def here(config: Config, hint: str) -> str:
+    """A hint whose commands, as ```gatepost user list```, act on the server of this configuration."""
+    return re.sub(r"`gatepost ([a-z][a-z ]*)`", lambda found: f"`{command(config, *found[1].split())}`", hint)

@@ -9,7 +9,6 @@ from gatepost.sendmail import options as command_line
 from gatepost.sendmail.exits import USAGE, SendmailError
 from gatepost.sendmail.options import Options
 
-
 _USAGE = """\
 usage: {name} [option]... [recipient]...   send the message on standard input
   -t             take the recipients from To, Cc and Bcc as well

@@ -196,7 +196,8 @@ def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) 
     lines = ["", "Next, in another terminal:"]
     if submission:
         trust = f" --server-name {config.hostname}" + (f" --ca-file {shlex.quote(str(certificate))}" if own else "")
-        send = f"{shlex.quote(program())} send --server {submission}{trust} --user {login} --from {login} --to {login} --subject Hello"
+        people = f"--user {login} --from {login} --to {login}"
+        send = f"{shlex.quote(program())} send --server {submission}{trust} {people} --subject Hello"
         lines.append(f"  echo Hello | {send}")
         lines.append(f"  swaks --server {submission} --tls --auth-user {login} --from {login} --to {login}")
     if mx:

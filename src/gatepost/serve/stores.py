@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +26,7 @@ def check_stores(config: Config, account: privileges.Account) -> None:
     :raises StoreError: when a database is damaged or cannot be read; ConfigError when the smarthost's password cannot.
     """
     reading, writing = os.pipe()
-    with open(reading, "rb") as answer:
+    with os.fdopen(reading, "rb") as answer:
         try:
             code = run_apart(lambda: _tell(config, account, writing))
         finally:
@@ -87,6 +86,8 @@ def _read_through(path: Path) -> None:
 
     :raises StoreError: when one is damaged.
     """
+    import sqlite3
+
     if path.stat().st_size > _THOROUGH_BYTES:
         return
     try:

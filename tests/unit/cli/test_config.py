@@ -70,3 +70,11 @@ def test_show_prints_what_is_in_effect_or_only_the_changes(gatepost: Gatepost, d
     assert gatepost("config", "show", "--changed", "--json").json == {
         "hostname": "mx.test", "domains": ["x.test"], "data": str(data),
     }  # fmt: skip
+
+
+def test_check_finds_loops_of_aliases_with_their_line(gatepost: Gatepost, tmp_path: Path) -> None:
+    """The server would refuse to start with them, so the check without --full knows them too, and tells them once."""
+    (tmp_path / "gatepost.toml").write_text('domains = ["x.test"]\n[aliases]\na = "b"\nb = "a"\n')
+    done = gatepost("config", "check")
+    assert done.code == 78 and "loop" in done.err and "gatepost.toml:2" in done.err
+    assert gatepost("config", "check", "--full").err.count("alias a: a loop") == 1

@@ -99,3 +99,11 @@ def test_unknown_ids_are_an_error(gatepost: Gatepost, data: Path, verb: str) -> 
     _fill(data, "q1")
     done = gatepost("queue", verb, "q7")
     assert done.code == 65 and "q7" in done.err
+
+
+def test_retry_of_a_held_message_names_release(gatepost: Gatepost, data: Path) -> None:
+    """Due or not, what is held is not tried: the answer says so, and how to let it go."""
+    _fill(data, "q1")
+    gatepost("queue", "hold", "q1")
+    done = gatepost("queue", "retry", "q1")
+    assert "held" in done.err and "queue release q1" in done.err

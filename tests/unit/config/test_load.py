@@ -296,3 +296,13 @@ def test_configuration_cannot_be_changed() -> None:
     """Workers share it; nobody can alter it in place."""
     with pytest.raises(ValueError, match="frozen"):
         Config().log = "json"
+
+
+def test_single_mistakes_are_told_in_the_words_of_a_file(tmp_path: Path) -> None:
+    """A wrong hostname alone, single brackets around a listener, a size that is none."""
+    assert _problems(_write(tmp_path / "a.toml", "hostname = 5\n")) == [":1: hostname: must be text in quotes"]
+    (brackets,) = _problems(_write(tmp_path / "b.toml", '[listener]\nname = "x"\n'))
+    assert "[[listener]]" in brackets
+    (size,) = _problems(_write(tmp_path / "c.toml", '[limits]\nmessage_size = "lots"\n'))
+    assert '"lots"' in size
+    assert load(_write(tmp_path / "d.toml", 'domains = "example.org"\n')).domains == ("example.org",)

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -300,3 +302,16 @@ def test_failure_says_where(sink: Sink) -> None:
     except ValueError as error:
         logs.failure("thing.failed", error, thing="a")
     assert re.search(r'thing\.failed thing=a error="ValueError: bad\\nvalue" where=\S*test_logs', sink.lines()[0])
+
+
+def test_log_and_standard_output_in_one_file_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    """``serve > log 2>&1``: what is printed stands behind the lines logged before it."""
+    program = (
+        "import os; from gatepost.observe import logs; logs.setup('text'); logs.event('one.two'); "
+        "os.write(1, b'printed\\n'); logs.event('three.four')"
+    )
+    file = tmp_path / "log"
+    with file.open("wb") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, stderr=out, check=True)
+    lines = file.read_text().splitlines()
+    assert len(lines) == 3 and "one.two" in lines[0] and lines[1] == "printed" and "three.four" in lines[2]

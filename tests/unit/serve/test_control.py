@@ -98,7 +98,7 @@ def test_request_says_that_nobody_answers(tmp_path: Path) -> None:
     """No server: the message names the socket, and the hint what to do."""
     with pytest.raises(ControlError, match=r"no server answers at .*control\.sock") as caught:
         request(tmp_path / "control.sock", {"command": "status"})
-    assert "gatepost serve" in caught.value.hint
+    assert "is it running" in caught.value.hint
 
 
 def test_request_does_not_wait_for_ever(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_reload_by_signal_does_the_same(start_server: StartServer) -> None:
     def greeted_by() -> str:  # an old worker may still take a connection or two
         sock, _, _, host = server.connect()
         with sock:
-            return host
+            return str(host)
 
     server.until(lambda: greeted_by() == "two.test")
 
