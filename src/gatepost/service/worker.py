@@ -86,7 +86,8 @@ class Server:
     """
 
     __slots__ = (
-        "_acceptors", "_accounts", "_connections", "_draining", "_ending", "_loop", "_queue", "_services", "_sweeps",
+        "_acceptors", "_accounts", "_connections", "_draining", "_ending", "_loop", "_queue", "_refused", "_services",
+        "_sweeps",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +99,7 @@ class Server:
         self._services = self._gather(config, shared)
         self._acceptors: list[Acceptor] = []
         self._connections: set[Connection] = set()
+        self._refused: set[Connection] = set()  # that were told so and linger
         self._draining = self._ending = False
         self._sweeps = 0
         # The number is that of the configuration: processes of other roles count in the same table.
@@ -170,7 +172,7 @@ class Server:
             self._stop_when_done()
 
     def _cut_off(self) -> None:
-        for connection in tuple(self._connections):
+        for connection in (*self._connections, *self._refused):
             connection.record.outcome = "cut off"
             connection.transport.abort()
         self._loop.call_soon(self._loop.stop)
@@ -187,12 +189,14 @@ class Server:
         refusal = services.limits.connect(origin.peer[0], port.number)
         if refusal is not None:
             services.counters.count("smtp_connections_refused_total", reason=refusal.reason)
+            self._refused.add(connection)
             connection.refuse(refusal.reply, refusal.reason)
             return
         self._connections.add(connection)
         connection.start()
 
     def _closed(self, connection: Connection) -> None:
+        self._refused.discard(connection)
         if connection in self._connections:
             self._connections.discard(connection)
             self._services.limits.disconnect(connection.origin.peer[0], connection.port.number)
@@ -211,7 +215,7 @@ class Server:
         self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _stop_when_done(self) -> None:
-        if not self._connections and self._services.intake.idle:
+        if not self._connections and not self._refused and self._services.intake.idle:
             self._loop.stop()
         else:
             self._loop.call_later(_DRAIN_POLL, self._stop_when_done)

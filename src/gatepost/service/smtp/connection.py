@@ -166,7 +166,10 @@ class Connection:
             reason=str(error),
             alert=error.alert if isinstance(error, HandshakeError) else "",
         )
-        self.ended()
+        if self.transport.closed:
+            self.ended()
+        else:
+            self.transport.receive_with(_Gone(self))  # it lingers, and counts until it is gone
 
     def _begin_handshake(self) -> None:
         self.wait(self.port.services.config.limits.handshake_timeout, "handshake")
