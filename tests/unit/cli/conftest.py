@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gatepost.cli.main import main
+from gatepost.observe import logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Result:
 
     @property
     def complaints(self) -> list[str]:
-        """What the command complained about; a server in the same process writes its log beside it."""
+        """What the command complained about."""
         return [line for line in self.err.splitlines() if line.startswith("gatepost: ")]
 
     @property
@@ -60,3 +61,13 @@ def gatepost(
         return Result(ended.value.code, out, err)
 
     return run
+
+
+@pytest.fixture
+def server_log(tmp_path: Path) -> Iterator[Path]:
+    """A log file for a server in this process: on standard error it would write over what a command says there."""
+    path = tmp_path / "server.log"
+    with path.open("wb") as out:
+        logs.setup(descriptor=out.fileno())
+        yield path
+        logs.teardown()

@@ -478,7 +478,7 @@ def test_show_refuses_what_is_no_certificate(gatepost: Cert, place: Path) -> Non
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[MailServer]:
+def server(tmp_path: Path, server_log: Path) -> Iterator[MailServer]:
     """A server with a certificate of an authority of its own."""
     (tmp_path / "served").mkdir()
     with MailServer(tmp_path / "served") as running:

@@ -17,7 +17,7 @@ MESSAGE = (
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[MailServer]:
+def server(tmp_path: Path, server_log: Path) -> Iterator[MailServer]:
     directory = tmp_path / "server"
     directory.mkdir()
     with MailServer(directory) as running:
