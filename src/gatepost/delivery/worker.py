@@ -41,7 +41,7 @@ from gatepost.delivery.setting import approach_of, own_addresses
 from gatepost.delivery.tally import Tally
 from gatepost.errors import StoreError
 from gatepost.mailbox import sweep
-from gatepost.net.loop import new_loop
+from gatepost.net.loop import answer_signals, new_loop
 from gatepost.net.resolve import DNSResolver, Resolver
 from gatepost.observe import logs
 from gatepost.observe.logs import event
@@ -82,8 +82,8 @@ def run(config: Config, shared: Shared) -> None:
     directory = Directory(accounts, config.domains, config.aliases)
     try:
         worker = Worker(config, shared, queue, directory.find, ownership)
-        loop.add_signal_handler(signal.SIGTERM, worker.drain)
-        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+        # What SIGINT means the supervisor decides.
+        answer_signals(loop, {signal.SIGTERM: worker.drain, signal.SIGINT: lambda: None})
         loop.run_until_complete(worker.run())
     finally:
         ownership.close()

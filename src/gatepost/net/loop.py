@@ -1,8 +1,10 @@
-"""Which event loop."""
+"""Which event loop, and how signals reach it."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Callable, Mapping
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -12,3 +14,15 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def answer_signals(loop: asyncio.AbstractEventLoop, handlers: Mapping[signal.Signals, Callable[[], object]]) -> None:
+    """Have a loop that will run in this thread call a handler for each signal, also for one that comes before it runs.
+
+    uvloop listens for signals only while it runs: one that came between ``add_signal_handler`` and its first turn would
+    be lost. So they are held back until that turn.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    loop.call_soon(signal.pthread_sigmask, signal.SIG_SETMASK, held)

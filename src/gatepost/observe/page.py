@@ -173,8 +173,8 @@ def run(sockets: Sequence[socket.socket], shared: Shared) -> None:
     """Serve until SIGTERM. The entry point of the role ``metrics``."""
     receiving, sending = socket.socketpair()
     sending.setblocking(False)
+    signal.set_wakeup_fd(sending.fileno(), warn_on_full_buffer=False)  # before there is a handler: no signal is lost
     signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.set_wakeup_fd(sending.fileno(), warn_on_full_buffer=False)
     page = Page(sockets, shared)
     page.watch(receiving)
     shared.ready()

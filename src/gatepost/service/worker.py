@@ -20,7 +20,7 @@ from gatepost.accounts.directory import Directory
 from gatepost.accounts.verifiers import Verifiers
 from gatepost.config.schema import Config
 from gatepost.net.listen import Acceptor, peer_uid
-from gatepost.net.loop import new_loop
+from gatepost.net.loop import answer_signals, new_loop
 from gatepost.net.transport import Transport
 from gatepost.observe import logs
 from gatepost.observe.shared import BoundListener, Shared
@@ -63,9 +63,14 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
     # What is there now stays: it need not be walked through again and again (and stays shared with the supervisor).
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD, 20, 50)
-    loop.add_signal_handler(signal.SIGTERM, server.drain)
-    loop.add_signal_handler(signal.SIGUSR1, server.retire)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+    answer_signals(
+        loop,
+        {
+            signal.SIGTERM: server.drain,
+            signal.SIGUSR1: server.retire,
+            signal.SIGINT: lambda: None,  # the supervisor decides
+        },
+    )
     shared.ready()
     try:
         loop.run_forever()
