@@ -19,6 +19,9 @@ SHOW   := { bad=0; while read -r word name rest; do \
 	case "$$word" in Collecting) echo "  $$name";; pip-failed) bad=1;; esac; done; \
 	test $$bad = 0 || { echo "that did not work; when the network was the reason, run make again" >&2; exit 1; }; }
 
+# Tests run in a process for each core, a file in one of them; SIDE_BY_SIDE= for one after the other.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: help run setup test unit check lint types rules man docs wheel fuzz clean
 
 help:
@@ -39,10 +42,10 @@ run: $(READY)
 setup: $(DEVEL)
 
 test: $(DEVEL)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 unit: $(DEVEL)
-	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit $(PYTEST_ARGS)
 
 check: lint types rules test
 

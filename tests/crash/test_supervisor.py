@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import trustme
+from tests.ports import free_port
 
 from gatepost.serve.control import ControlError, request
 
@@ -37,7 +38,7 @@ class RealServer:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.data = directory / "data"
-        ports = _free_ports(3)
+        ports = [free_port() for _ in range(3)]
         self.mx, self.submission, self.metrics = ports
         authority = trustme.CA()
         issued = authority.issue_cert("mx.test", "127.0.0.1", key_type=trustme.KeyType.ECDSA)
@@ -93,14 +94,6 @@ class RealServer:
             while data := sock.recv(65536):
                 answer += data
         return answer
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 @pytest.fixture

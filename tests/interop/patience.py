@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import select
 import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.ports import free_port as free_port
+
 T = TypeVar("T")
 PATIENCE = 20.0
-_TAKEN: set[int] = set()
 
 
 def until(promise: Callable[[], T | None], *, what: str, seconds: float = PATIENCE, log: Callable[[], str] = str) -> T:
@@ -27,22 +27,6 @@ def until(promise: Callable[[], T | None], *, what: str, seconds: float = PATIEN
         if time.monotonic() >= end:
             raise AssertionError(f"{what}: not within {seconds:g} s\n{log()}")
         select.select([], [], [], 0.03)
-
-
-def free_port() -> int:
-    """A free loopback port below those that outgoing connections take (32768 and up on Linux); never the same twice."""
-    for _ in range(1000):
-        port = random.randrange(10_000, 32_000)
-        if port in _TAKEN:
-            continue
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _TAKEN.add(port)
-        return port
-    raise AssertionError("there is no free port")
 
 
 def listening(port: int) -> bool:

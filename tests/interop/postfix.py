@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from tests.interop.letters import Arrived, find
-from tests.interop.patience import free_port, listening, until
+from tests.interop.patience import listening, until
 from tests.interop.programs import Done, group_lives, require, run
+from tests.ports import free_port
 
 from gatepost.testing.ca import TestAuthority
 
@@ -166,6 +167,10 @@ class Postfix:
             return next((line for line in lines if all(word in line for word in words)), None)
 
         return until(look, what=f"Postfix logs {words}", log=self.log)
+
+    def mailbox_has(self, token: str) -> bool:
+        """Whether Carol's message whose header has the token is there."""
+        return find(self.mailbox, token) is not None
 
     def arrived(self, token: str) -> Arrived:
         """Wait for Carol's message whose header has the token."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.interop.letters import Arrived, find
-from tests.interop.patience import PATIENCE, free_port, until
+from tests.interop.patience import PATIENCE, until
 from tests.interop.programs import Done, group_lives, run
+from tests.ports import free_port
 
 from gatepost.testing.ca import TestAuthority
 

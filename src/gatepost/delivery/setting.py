@@ -58,14 +58,17 @@ def context_of(handshake: ClientHandshake, level: Level, files: ClientFiles) -> 
     :raises CertificateError: when a file cannot be used.
     """
     profile = TLSProfile(handshake.minimum, handshake.maximum, handshake.ciphers or CIPHERS, handshake.suites)
-    ca = None if handshake.ca is None else Path(handshake.ca)
-    certificate = None if handshake.client_certificate is None else Path(handshake.client_certificate)
+    ca, certificate, crl = map(_path, (handshake.ca, handshake.client_certificate, handshake.crl))
     try:
-        return files.context(profile, ca, certificate)
+        return files.context(profile, ca, certificate, crl)
     except CertificateError:
-        if DEMANDS[level].certificate == "trusted" or ca is not None:
+        if DEMANDS[level].certificate == "trusted" or ca is not None or crl is not None:
             raise
         return files.distrustful(profile, certificate)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def client_files(config: Config) -> ClientFiles:

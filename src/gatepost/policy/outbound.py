@@ -16,8 +16,8 @@ from gatepost.policy.names import NameList
 from gatepost.policy.rules import Condition, Decision, Setting, Source, decide
 
 KEYS: Final = (
-    "level", "ca", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "client_certificate", "port",
-    "implicit",
+    "level", "ca", "crl", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "client_certificate",
+    "port", "implicit",
 )  # fmt: skip
 
 SUBMISSIONS_PORT: Final = 465
@@ -89,6 +89,7 @@ class ClientHandshake(NamedTuple):
 
     :param ca: a file of authorities, or None for those of the configuration.
     :param client_certificate: a file with the certificate and key to show, or None.
+    :param crl: a file of revocation lists that must cover what the authorities vouch for, or None.
     """
 
     ca: str | None = None
@@ -97,6 +98,7 @@ class ClientHandshake(NamedTuple):
     maximum: str | None = None
     ciphers: str | None = None
     suites: str | None = None
+    crl: str | None = None
 
 
 @final

@@ -21,17 +21,18 @@ class ClientFiles:
     __slots__ = ("_credentials", "_trust")
 
     def __init__(self) -> None:
-        self._trust: dict[Path | None, TrustStore] = {}
+        self._trust: dict[tuple[Path | None, Path | None], TrustStore] = {}
         self._credentials: dict[Path, Credential] = {}
 
-    def trust(self, ca: Path | None) -> TrustStore:
+    def trust(self, ca: Path | None, crl: Path | None = None) -> TrustStore:
         """The authorities of a file; None for the system's.
 
+        :param crl: the file of revocation lists; None looks at no revocation.
         :raises CertificateError: when they cannot be loaded.
         """
-        known = self._trust.get(ca)
+        known = self._trust.get((ca, crl))
         if known is None:
-            known = self._trust[ca] = TrustStore.load(ca)
+            known = self._trust[ca, crl] = TrustStore.load(ca, crl_file=crl)
         return known
 
     def credential(self, path: Path) -> Credential:
@@ -44,16 +45,19 @@ class ClientFiles:
             known = self._credentials[path] = load_credential(path)
         return known
 
-    def context(self, profile: TLSProfile, ca: Path | None, certificate: Path | None) -> ClientContext:
+    def context(
+        self, profile: TLSProfile, ca: Path | None, certificate: Path | None, crl: Path | None = None
+    ) -> ClientContext:
         """A new context.
 
         :param ca: the file of authorities; None for the system's.
         :param certificate: the file of our own certificate, or None.
+        :param crl: the file of revocation lists, or None.
         :raises ConfigError: when the profile cannot be used.
         :raises CertificateError: when a file cannot be loaded.
         """
         credential = None if certificate is None else self.credential(certificate)
-        return client_context(profile=profile, credential=credential, trust=self.trust(ca))
+        return client_context(profile=profile, credential=credential, trust=self.trust(ca, crl))
 
     def distrustful(self, profile: TLSProfile, certificate: Path | None) -> ClientContext:
         """A new context that trusts nobody: for levels at which nobody has to be trusted.

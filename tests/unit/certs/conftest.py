@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.interop.patience import free_port
+from tests.ports import free_port
 
 from gatepost.net.blocking import BlockingWire
 from gatepost.serve.control import SOCKET_NAME, request

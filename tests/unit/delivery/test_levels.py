@@ -159,6 +159,27 @@ def test_ca_may_be_the_servers_own_certificate(house: House) -> None:
     assert done.arrived == "tls"
 
 
+@pytest.mark.parametrize(
+    ("revoked", "days", "arrived", "reason"),
+    [(False, 30, "tls", ""), (True, 30, "nothing", "revoked"), (False, -1, "nothing", "CRL has expired")],
+    ids=["good", "revoked", "expired list"],
+)
+def test_revocation_list_of_a_rule_is_looked_at(
+    house: House, revoked: bool, days: int, arrived: str, reason: str
+) -> None:
+    """A revoked certificate proves nothing, and a list that is out of date proves nothing either."""
+    authority = TestAuthority("an authority with a revocation list")
+    issued = authority.issue(NAME)
+    if revoked:
+        authority.revoke(issued)
+    (house.data / "own-ca.pem").write_bytes(authority.pem)
+    crl = authority.crl(next_update=authority.now + days * DAY)
+    (house.data / "crl.pem").write_bytes(crl.public_bytes(Encoding.PEM))
+    done = run(house, _OFFER, issued, '[[outbound]]\nlevel = "verify"\nca = "own-ca.pem"\ncrl = "crl.pem"\n')
+    assert done.arrived == arrived
+    assert reason in done.outcome.text
+
+
 @pytest.mark.parametrize(("level", "arrived"), [("verify", "tls"), ("secure", "nothing")])
 def test_secure_does_not_believe_the_mx_record(house: House, level: Level, arrived: str) -> None:
     """Whoever forges DNS names a server of his own, with a good certificate for it: verify is fooled, secure is not."""

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
 from gatepost.serve.control import ControlError, request
 
 PATIENCE = 30.0
@@ -34,7 +36,7 @@ class RealServer:
     ) -> None:
         self.directory = directory
         self.data = directory / "data"
-        self.port = _free_port()
+        self.port = free_port()
         protocol = {"mx": "smtp"}.get(listener, listener)
         self._tables = (
             f'[[listener]]\nname = "{listener}"\nprotocol = "{protocol}"\nbind = ["127.0.0.1:{self.port}"]\n{tables}\n'
@@ -121,12 +123,6 @@ class RealServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class Client:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 from gatepost.config.schema import Config
 from gatepost.net import listen
@@ -18,12 +19,6 @@ from gatepost.serve.bindings import Bindings
 def _config(tmp_path: Path, *binds: str, **more: Any) -> Config:
     listeners = [{"name": f"l{number}", "protocol": "smtp", "bind": [bind]} for number, bind in enumerate(binds)]
     return Config.model_validate({"hostname": "mx.test", "data": str(tmp_path), "listener": listeners} | more)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _accepts(port: int) -> bool:
@@ -37,7 +32,7 @@ def _accepts(port: int) -> bool:
 def test_unchanged_address_keeps_its_socket(tmp_path: Path) -> None:
     """The same socket object serves before and after, whatever the listener is called."""
     held = Bindings()
-    config = _config(tmp_path, f"127.0.0.1:{_free_port()}")
+    config = _config(tmp_path, f"127.0.0.1:{free_port()}")
     first = held.plan(config)
     first.commit()
     second = held.plan(config)
@@ -49,7 +44,7 @@ def test_unchanged_address_keeps_its_socket(tmp_path: Path) -> None:
 def test_failed_plan_gives_up_what_it_bound(tmp_path: Path) -> None:
     """One address that is taken: the others are free again, and what was held is held."""
     held = Bindings()
-    kept, new = _free_port(), _free_port()
+    kept, new = free_port(), free_port()
     held.plan(_config(tmp_path, f"127.0.0.1:{kept}")).commit()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -63,7 +58,7 @@ def test_failed_plan_gives_up_what_it_bound(tmp_path: Path) -> None:
 def test_abandoned_plan_changes_nothing(tmp_path: Path) -> None:
     """A reload that is withdrawn closes what it had bound, and only that."""
     held = Bindings()
-    kept, new = _free_port(), _free_port()
+    kept, new = free_port(), free_port()
     held.plan(_config(tmp_path, f"127.0.0.1:{kept}")).commit()
     plan = held.plan(_config(tmp_path, f"127.0.0.1:{new}"))
     plan.adopt()
