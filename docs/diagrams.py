@@ -9,6 +9,8 @@ from typing import Any
 
 from gatepost.queue import states as queue
 from gatepost.wire.machine import Table, mermaid
+from gatepost.wire.pop3 import client_states as pop3_client
+from gatepost.wire.pop3 import states as pop3_server
 from gatepost.wire.smtp import client_states as client
 from gatepost.wire.smtp import states as server
 
@@ -20,9 +22,9 @@ HEAD = """\
 <!-- Written by docs/diagrams.py from the tables in src/gatepost: change those, then run it again. -->
 
 What is legal when, and where it leads. The engines run on these tables, nothing else changes a state, and
-`tests/unit/wire/smtp/test_states.py` tries every command in every state. An edge of an SMTP server is followed when its
-command is answered positively; a command without an edge is refused, with the reply that the rulebook beside the table
-names.
+`tests/unit/wire/smtp/test_states.py` and its namesake for POP3 try every command in every state. An edge of a server is
+followed when its command is answered positively; a command without an edge is refused, with the reply that the rulebook
+beside the table names.
 
 A state without an outgoing edge is an end. `UPGRADED` and `SPENT` are such ends: from there no engine comes back. What
 goes on inside TLS is another engine, with a table of its own, made from `Origin` and `TLSEvidence`
@@ -62,6 +64,31 @@ off stays there, and nothing can be begun with its engine.""",
         client.PLAIN_TABLE,
     ),
     ("SMTP client inside TLS", "`SECURE_TABLE`.", client.SECURE_TABLE),
+    (
+        "POP3 server in the clear, STLS offered",
+        """\
+`PLAIN` in `gatepost/wire/pop3/states.py`. No edge leads to a mailbox: `USER`, `PASS` and `AUTH` are answered
+`-ERR [AUTH]` before anything is known of who they are for.""",
+        pop3_server.PLAIN,
+    ),
+    (
+        "POP3 server in the clear, STLS denied",
+        "`PLAIN_DENIED`: a client learns that there is nothing, and leaves.",
+        pop3_server.PLAIN_DENIED,
+    ),
+    (
+        "POP3 server inside TLS",
+        """\
+`SECURE`. It begins in `START`, where `GREET` is used when TLS came first (RFC 8314). `UPDATE` is reached by `QUIT` and
+by nothing else (RFC 1939 §6), so a connection that is lost deletes nothing.""",
+        pop3_server.SECURE,
+    ),
+    (
+        "POP3 client in the clear",
+        "`PLAIN_TABLE` in `gatepost/wire/pop3/client_states.py`. There is no login in it.",
+        pop3_client.PLAIN_TABLE,
+    ),
+    ("POP3 client inside TLS", "`SECURE_TABLE`.", pop3_client.SECURE_TABLE),
     (
         "One recipient of a queued message",
         "`RECIPIENT` in `gatepost/queue/states.py`; [the queue](queue.md) explains its two commit points.",

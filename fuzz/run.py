@@ -19,6 +19,8 @@ WORDS = (
     *(b"EHLO a\r\n", b"LHLO a\r\n", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n", b"RSET\r\n"),
     *(b"BDAT 3\r\n", b"BDAT 2 LAST\r\n", b"NOOP\r\n", b"QUIT\r\n", b"STARTTLS\r\n", b"\x16\x03\x01"),
     *(b"AUTH PLAIN AGE=\r\n", b"AUTH LOGIN\r\n", b"*\r\n", b"FROM:<", b"TO:<", b"SIZE=", b"ORCPT=rfc822;", b"NOTIFY="),
+    *(b"CAPA\r\n", b"STLS\r\n", b"USER a\r\n", b"PASS b\r\n", b"STAT\r\n", b"LIST\r\n", b"RETR 1\r\n", b"TOP 1 0\r\n"),
+    *(b"UIDL\r\n", b"DELE 1\r\n", b"+OK\r\n", b"+OK 1 1\r\n", b"-ERR [AUTH]\r\n", b"+ \r\n", b"1 1\r\n", b"A: b\r\n"),
 )
 
 

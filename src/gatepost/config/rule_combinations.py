@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gatepost.config.entries import file_of
-from gatepost.config.problems import Problem
+from gatepost.config.problems import Key, Problem
 from gatepost.policy.addresses import AddressList
 
 _VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 _DEFAULT_LISTENERS: Final = {"mx": "smtp", "submission": "submission", "submissions": "submission"}
 _INBOUND: Final = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption", "client_certificate")
 _OUTBOUND: Final = (
-    "level", "ca", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "client_certificate", "port",
-    "implicit",
+    "level", "ca", "crl", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "client_certificate",
+    "port", "implicit",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def impossible_rules(tables: Mapping[str, Any]) -> Iterator[Problem]:
     for index, rule in _rules(tables.get("relay")):
         yield from _known_listeners("relay", index, rule, protocols)
         yield from _relay(index, rule, protocols)
+    yield from _client_certificates(tables)
 
 
 def _rules(value: object) -> list[tuple[int, Mapping[str, Any]]]:
@@ -90,26 +91,55 @@ def _outbound(index: int, rule: Mapping[str, Any], *, pinned: bool) -> Iterator[
         yield Problem(("outbound", index, "implicit"), 'cannot be with level = "none": it is TLS from the first byte')
     if level in ("none", "may", "encrypt") and rule.get("names") is not None:
         yield Problem(("outbound", index, "names"), f'are not looked at with level = "{level}"; use verify or secure')
-    if level in ("none", "may", "encrypt", "fingerprint") and rule.get("ca") is not None:
-        yield Problem(("outbound", index, "ca"), f'decides nothing with level = "{level}"; use verify or secure')
+    for key in ("ca", "crl") if level in ("none", "may", "encrypt", "fingerprint") else ():
+        if rule.get(key) is not None:
+            yield Problem(("outbound", index, key), f'decides nothing with level = "{level}"; use verify or secure')
     if level is not None and level != "fingerprint" and rule.get("fingerprints") is not None:
         yield Problem(("outbound", index, "fingerprints"), 'are looked at with level = "fingerprint" only')
 
 
 def _relay(index: int, rule: Mapping[str, Any], protocols: Mapping[str, str]) -> Iterator[Problem]:
-    entries = _words(rule["from"]) if "from" in rule and rule["from"] is not None else None
-    if entries is None:
-        if not any(key.startswith("certificate") and rule.get(key) for key in rule):
-            yield Problem(("relay", index), "would let everybody relay; say from which addresses with `from`")
-        return
-    try:
-        universal = AddressList([entry for entry in entries if file_of(entry) is None]).universal
-    except ValueError:
-        universal = False  # the schema says so, or files make it whole
-    if universal:
-        yield Problem(("relay", index, "from"), "lets the whole Internet relay; name the addresses that are yours")
     for name in _words(rule.get("listeners")):
         if protocols.get(name) == "submission":
             yield Problem(
                 ("relay", index, "listeners"), f'"{name}" is for submission, where a login decides who may send'
             )
+    certified = bool(rule.get("certificate_email") or rule.get("certificate_fingerprint"))
+    entries = _words(rule["from"]) if "from" in rule and rule["from"] is not None else None
+    if entries is None:
+        if not certified:
+            yield Problem(
+                ("relay", index),
+                "would let everybody relay; say from which addresses with `from`, or with whose certificate",
+            )
+        return
+    try:
+        universal = AddressList([entry for entry in entries if file_of(entry) is None]).universal
+    except ValueError:
+        universal = False  # the schema says so, or files make it whole
+    if universal and not certified:
+        yield Problem(("relay", index, "from"), "lets the whole Internet relay; name the addresses that are yours")
+
+
+def _client_certificates(tables: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is asked about client certificates must be something that can be answered."""
+    found = tables.get("tls")
+    tls: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    authority = tls.get("client_ca") is not None
+    if tls.get("client_crl") is not None and not authority:
+        yield Problem(("tls", "client_crl"), "revokes certificates of no authority; set tls.client_ca")
+    relay = _rules(tables.get("relay"))
+    for index, rule in relay:
+        if rule.get("certificate_email") and not authority:
+            yield Problem(
+                ("relay", index, "certificate_email"),
+                "anybody can write an address into a certificate of his own; set tls.client_ca to the authority that "
+                "is believed",
+            )
+    if authority or any(rule.get("certificate_fingerprint") for _, rule in relay):
+        return
+    asking: list[tuple[Key, Mapping[str, Any]]] = [(("tls", "client_certificate"), tls)]
+    asking += [(("inbound", index, "client_certificate"), rule) for index, rule in _rules(tables.get("inbound"))]
+    for key, table in asking:
+        if table.get("client_certificate") == "require":
+            yield Problem(key, "no certificate would do: set tls.client_ca to the authority that is believed")
