@@ -16,10 +16,11 @@ from gatepost.accounts.expansion import AliasRules
 from gatepost.accounts.names import LOCAL_LIMIT, OurDomains, base_local, domain_key, local_key, storable
 from gatepost.accounts.resolution import NOT_OURS, UNKNOWN, Found, NotOurs, Resolution
 from gatepost.errors import ConfigError
-from gatepost.store.accounts import AccountStore
+from gatepost.store.accounts import AccountStore, Entry
 
 FRESHNESS: Final = 0.02  # seconds
 CAPACITY: Final = 10_000  # addresses; a few MiB at the most
+_REFLECTOR: Final = Entry(True, ())
 
 
 class Directory:
@@ -28,13 +29,17 @@ class Directory:
     :param store: users and stored aliases.
     :param domains: our domains, at least one; the first completes bare names.
     :param aliases: the configuration's aliases: name to targets.
+    :param reflector: an address that takes mail though no such user exists; empty for none.
     :param clock: a clock that never goes back, in seconds.
     :param freshness: how long a change of the store may go unnoticed, in seconds.
     :param capacity: how many answers are kept.
     :raises ConfigError: when the configuration's aliases run in a loop or to too many targets; lists each.
     """
 
-    __slots__ = ("_ask_at", "_cache", "_capacity", "_clock", "_freshness", "_generation", "_rules", "_store", "domains")
+    __slots__ = (
+        "_ask_at", "_cache", "_capacity", "_clock", "_freshness", "_generation", "_rules", "_store", "domains",
+        "reflector",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,11 +47,13 @@ class Directory:
         domains: Sequence[str],
         aliases: Mapping[str, Sequence[str]],
         *,
+        reflector: str = "",
         clock: Callable[[], float] = time.monotonic,
         freshness: float = FRESHNESS,
         capacity: int = CAPACITY,
     ) -> None:
         self.domains: Final = OurDomains(domains)
+        self.reflector: Final = self.domains.canonical(reflector) if reflector else ""
         self._rules: Final = alias_rules(self.domains, aliases)
         self._store: Final = store
         self._clock: Final = clock
@@ -101,12 +108,15 @@ class Directory:
         local, domain = key
         if len(local) > LOCAL_LIMIT or len(domain) > LOCAL_LIMIT or not storable(local):
             return UNKNOWN if domain_key(domain) in self.domains else NOT_OURS
-        found = self._rules.resolve(local, domain, self._store.entry)
+        found = self._rules.resolve(local, domain, self._entry)
         if not isinstance(found, NotOurs):  # strangers' domains would crowd out what is worth keeping
             if len(self._cache) >= self._capacity:
                 self._cache.popitem(last=False)
             self._cache[key] = found
         return found
+
+    def _entry(self, key: str) -> Entry:
+        return _REFLECTOR if key == self.reflector else self._store.entry(key)
 
 
 def alias_rules(domains: OurDomains, aliases: Mapping[str, Sequence[str]]) -> AliasRules:

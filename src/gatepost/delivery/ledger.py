@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from gatepost.delivery.bounce import Action
 from gatepost.delivery.report import Reporter
@@ -29,6 +29,8 @@ GROUP: Final = 200  # outcomes of one transaction
 DELAY: Final = 0.01  # seconds that an outcome waits for others
 WARN_AFTER: Final = 4 * 3600.0  # seconds before a delay is reported to a sender who asked for it (RFC 3461 §5.2.5)
 _RETRY: Final = 1.0
+
+_Entry: TypeAlias = tuple[Settlement, Action | None, NewMessage | None]  # what the sender is told; an answer
 
 _STATUS: Final = {Result.DELIVERED: "sent", Result.DEFERRED: "deferred", Result.FAILED: "bounced"}
 
@@ -77,14 +79,17 @@ class Ledger:
         self._random = random
         self._clock = clock
         self._settled = settled
-        self._entries: list[tuple[Settlement, Action | None]] = []
+        self._entries: list[_Entry] = []
         self._timer: asyncio.TimerHandle | None = None
         self.stuck = False
 
-    def record(self, lease: Lease, outcome: Outcome, *, handed_on: bool = False) -> None:
+    def record(
+        self, lease: Lease, outcome: Outcome, *, handed_on: bool = False, answer: NewMessage | None = None
+    ) -> None:
         """Note an outcome.
 
         :param handed_on: whether the next server promised to report about success (it lists DSN).
+        :param answer: a message that is queued in the transaction that records the outcome.
         """
         now = self._clock()
         settlement = self._judge(lease, outcome, now)
@@ -102,7 +107,7 @@ class Ledger:
         if action == "delayed":
             settlement = Settlement(lease, final, settlement.next_attempt, warned=True)
         entries = self._entries
-        entries.append((settlement, action))
+        entries.append((settlement, action, answer))
         if len(entries) >= GROUP and not self.stuck:
             self.flush()
         elif self._timer is None:
@@ -150,12 +155,13 @@ class Ledger:
             action = "delayed"
         return action if self._reporter.owes(lease, action) else None
 
-    def _write(self, entries: list[tuple[Settlement, Action | None]]) -> list[Lease]:
+    def _write(self, entries: list[_Entry]) -> list[Lease]:
         """One transaction; those whose lease was lost are left out, and so is what their senders would be told."""
-        all_leases = [settlement.lease for settlement, _ in entries]
+        all_leases = [settlement.lease for settlement, _, _ in entries]
         while entries:
             try:
-                self._store.settle([settlement for settlement, _ in entries], self._bounces(entries))
+                answers = [answer for _, _, answer in entries if answer is not None]
+                self._store.settle([settlement for settlement, _, _ in entries], [*self._bounces(entries), *answers])
             except LeaseLost as lost:
                 gone = {id(settlement) for settlement in lost.settlements}
                 event("delivery.lease-lost", "warning", count=len(gone), reason=str(lost), hint=lost.hint)
@@ -164,9 +170,9 @@ class Ledger:
             break
         return all_leases
 
-    def _bounces(self, entries: list[tuple[Settlement, Action | None]]) -> list[NewMessage]:
+    def _bounces(self, entries: list[_Entry]) -> list[NewMessage]:
         grouped: dict[tuple[str, Action], list[tuple[Lease, Outcome]]] = {}
-        for settlement, action in entries:
+        for settlement, action, _ in entries:
             if action is not None:
                 key = (settlement.lease.message.id, action)
                 grouped.setdefault(key, []).append((settlement.lease, settlement.outcome))

@@ -80,7 +80,7 @@ class Reporter:
         """
         message = told[0][0].message
         try:
-            recipients = self._recipients(message.sender)
+            recipients = way_back(self._find, message.sender)
         except (GatepostError, ValueError) as error:
             event(
                 "bounce.double", "error", queue_id=message.id, to=f"<{message.sender}>", reason=f"no way back: {error}"
@@ -115,17 +115,6 @@ class Reporter:
             "8BITMIME" if made.eightbit else "7BIT",
         )  # fmt: skip
 
-    def _recipients(self, sender: str) -> tuple[NewRecipient, ...]:
-        """Where a notification goes; notifications ask for no notification (RFC 3464 §2)."""
-        mailbox = parse_mailbox(sender)
-        found = self._find(mailbox.local, mailbox.domain)
-        if isinstance(found, NotOurs):
-            return (_remote(mailbox),)
-        if not isinstance(found, Found):
-            raise AddressSyntaxError(f"nobody here has the address {sender}")
-        local = [NewRecipient(name, LOCAL, "local") for name in found.mailboxes]
-        return (*local, *(_remote(parse_mailbox(address)) for address in found.forwards))
-
     def _content(self, message: QueuedMessage) -> tuple[bytes, bool]:
         """The content, or of a big one its beginning, and whether it is whole. A content that is gone is empty."""
         if isinstance(message.body, InlineBody):
@@ -141,6 +130,22 @@ class Reporter:
             event("bounce.content", "error", queue_id=message.id, reason=str(error))
             return b"", False
         return content, len(content) >= message.size
+
+
+def way_back(find: Find, sender: str) -> tuple[NewRecipient, ...]:
+    """Where an answer to an envelope sender goes; it asks for no notification (RFC 3464 §2).
+
+    :raises AddressSyntaxError: when it is no address, or nobody here has it.
+    :raises StoreError: when the store fails.
+    """
+    mailbox = parse_mailbox(sender)
+    found = find(mailbox.local, mailbox.domain)
+    if isinstance(found, NotOurs):
+        return (_remote(mailbox),)
+    if not isinstance(found, Found):
+        raise AddressSyntaxError(f"nobody here has the address {sender}")
+    local = [NewRecipient(name, LOCAL, "local") for name in found.mailboxes]
+    return (*local, *(_remote(parse_mailbox(address)) for address in found.forwards))
 
 
 def _remote(mailbox: Mailbox) -> NewRecipient:

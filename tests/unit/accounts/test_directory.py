@@ -307,3 +307,17 @@ def test_no_address_breaks_the_directory(store: SQLiteAccountStore, local: str, 
     if local.isascii() and domain.isascii():
         assert found.find(local.upper(), domain.upper()) == answer
     assert not found.may_send_as("mallory", local, domain) or local.lower().startswith("mallory")
+
+
+def test_reflector_takes_mail_though_it_is_no_user(store: SQLiteAccountStore) -> None:
+    """In any case, with a detail, by an alias; an alias of that very name counts first."""
+    for aliases in ({}, {"echo": ["ping"]}):
+        found = Directory(store, DOMAINS, aliases, reflector="Ping@Example.NET", freshness=0.0)
+        assert found.reflector == "ping@example.net"
+        assert found.find("PING+x", "example.net") == Found(("ping@example.net",))
+        assert found.find("ping", "example.org") == Unknown()
+    found = Directory(store, DOMAINS, {"echo": ["ping@example.net"]}, reflector="ping@example.net", freshness=0.0)
+    assert found.find("echo", "example.org") == Found(("ping@example.net",))
+    store.create("alice@example.org", RECORD)
+    found = Directory(store, DOMAINS, {"ping@example.net": ["alice"]}, reflector="ping@example.net", freshness=0.0)
+    assert found.find("ping", "example.net") == mailbox("alice")

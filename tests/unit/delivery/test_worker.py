@@ -109,14 +109,14 @@ class House:
             {"hostname": "us.example.org", "data": self.data, "delivery": settings, "listener": listener}
         )
 
-    def deliver(self, config: Config, names: Names, until: Callable[[], bool]) -> None:
+    def deliver(self, config: Config, names: Names, until: Callable[[], bool], *, reflector: str = "") -> None:
         """Run the worker until the condition holds, and drain it."""
 
         async def go() -> None:
             self.queue.woken = asyncio.Event()
             ownership = Ownership(self.data / "queue")
             try:
-                worker = Worker(config, new_shared(), self.queue, find, ownership, resolver=names)
+                worker = Worker(config, new_shared(), self.queue, find, ownership, reflector=reflector, resolver=names)
                 running = asyncio.get_running_loop().create_task(worker.run())
                 async with asyncio.timeout(20):
                     while not until():

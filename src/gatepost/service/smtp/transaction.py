@@ -67,6 +67,7 @@ class Transaction:
         "authors",
         "identifier",
         "octets",
+        "origin",
         "parameters",
         "recipients",
         "refusal",
@@ -80,6 +81,7 @@ class Transaction:
         self.identifier = ""
         self.refusal: Reply | None = None
         self.octets = 0
+        self.origin = "{}"  # where it came from, one line of JSON
         self.authors: list[str] | None = []  # of the From field, on submission; None when it cannot be read
         self._additions: Additions | None = None
         self._gate: HeaderGate | None = None
@@ -90,6 +92,12 @@ class Transaction:
     def reverse_path(self) -> str:
         """The sender as text; empty for the null path."""
         return "" if self.sender is None else str(self.sender)
+
+    def leads_to(self, mailbox: str) -> bool:
+        """Whether a recipient leads to a mailbox here; to none when it is empty."""
+        return bool(mailbox) and any(
+            target.address == mailbox for accepted in self.recipients for target in accepted.targets
+        )
 
     def begin(self, identifier: str, writer: BodyWriter, additions: Additions) -> None:
         """Content is about to come."""
@@ -148,7 +156,7 @@ class Transaction:
             raise StoreError("this message has no content")
         return self._finished.finish()
 
-    def message(self, body: BodyRef, *, received_at: float, origin: str, hold: bool) -> NewMessage:
+    def message(self, body: BodyRef, *, received_at: float, hold: bool) -> NewMessage:
         """The queue's item for this message."""
         seen: dict[str, NewRecipient] = {}
         for accepted in self.recipients:
@@ -162,7 +170,7 @@ class Transaction:
             body=body,
             size=body.length,
             recipients=tuple(seen.values()),
-            origin=origin,
+            origin=self.origin,
             smtputf8=parameters.smtputf8,
             eightbit=parameters.body,
             ret=parameters.ret,
