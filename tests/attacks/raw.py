@@ -7,6 +7,7 @@ import socket
 import ssl
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 TIMEOUT = 10.0
 
@@ -25,7 +26,7 @@ class Raw:
         if greeted:
             self.greeting = self.reply()
 
-    def __enter__(self) -> Raw:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -86,21 +87,29 @@ class Raw:
         self.buffer += data
         return not data
 
-    def start_tls(self, ca_file: Path | None, name: str = "localhost") -> ssl.SSLSocket:
-        """Run the handshake on the socket, whatever was said before."""
+    def start_tls(
+        self, ca_file: Path | None, name: str = "localhost", certificate: Path | None = None
+    ) -> ssl.SSLSocket:
+        """Run the handshake on the socket, whatever was said before.
+
+        :param certificate: a file with a certificate and key to show when asked, however bad it is.
+        """
         context = ssl.create_default_context(cafile=ca_file)
         if ca_file is None:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        if certificate is not None:
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")
+            context.load_cert_chain(certificate)
         secure = context.wrap_socket(self.plain, server_hostname=name, suppress_ragged_eofs=False)
         self.sock = secure
         return secure
 
-    def upgrade(self, ca_file: Path) -> None:
+    def upgrade(self, ca_file: Path, certificate: Path | None = None) -> None:
         """EHLO, STARTTLS, handshake, EHLO: an honest client up to here."""
         assert self.say(b"EHLO attacker.example").startswith(b"250")
         assert self.say(b"STARTTLS").startswith(b"220")
-        self.start_tls(ca_file)
+        self.start_tls(ca_file, certificate=certificate)
         assert self.say(b"EHLO attacker.example").startswith(b"250")
 
 

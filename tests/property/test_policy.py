@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.policy.addresses import AddressList
-from gatepost.policy.explain import explain_inbound, explain_outbound
+from gatepost.policy.explain import explain_inbound, explain_outbound, explain_relay
 from gatepost.policy.inbound import Ground, InboundPolicy, InboundRule
 from gatepost.policy.levels import DEMANDS, Level, raised
 from gatepost.policy.names import NameList
 from gatepost.policy.outbound import Facts, OutboundPolicy, OutboundRule
+from gatepost.policy.relay import RelayPolicy, RelayRule, Shown
 from gatepost.policy.rules import Source
 
 ADDRESSES = st.integers(0, 7).map(lambda number: f"10.0.0.{number}")
@@ -33,8 +34,21 @@ INBOUND = st.fixed_dictionaries(
     optional={
         "from": LISTS, "listeners": st.lists(LISTENERS, min_size=1, max_size=2), "except": LISTS,
         "starttls": st.sampled_from(["offer", "require", "deny"]), "minimum": VERSIONS, "maximum": VERSIONS,
-        "resumption": st.booleans(),
+        "resumption": st.booleans(), "client_certificate": st.sampled_from(["none", "ask", "require"]),
     },
+)  # fmt: skip
+MAILBOXES = st.lists(st.sampled_from(["a@x.example", "b@x.example"]), min_size=1, max_size=2, unique=True)
+PRINTS = st.lists(st.sampled_from(["aa", "bb", "cc"]), min_size=1, max_size=2, unique=True)
+RELAY = st.fixed_dictionaries(
+    {},
+    optional={
+        "from": LISTS, "listeners": st.lists(LISTENERS, min_size=1, max_size=2), "certificate_email": MAILBOXES,
+        "certificate_fingerprint": PRINTS,
+    },
+)  # fmt: skip
+SHOWN = st.none() | st.builds(
+    Shown, st.sampled_from(["none", "untrusted", "trusted", "pinned"]), st.just("a reason"),
+    st.lists(st.sampled_from(["a@x.example", "b@x.example"]), max_size=2).map(tuple), PRINTS.map(tuple),
 )  # fmt: skip
 OUTBOUND = st.fixed_dictionaries(
     {},
@@ -84,7 +98,7 @@ def test_inbound_explanation_is_the_decision(
         and not _holds(table.get("except", []), address)
         for table in tables
     ]
-    for key in ("starttls", "minimum", "maximum", "resumption"):
+    for key in ("starttls", "minimum", "maximum", "resumption", "client_certificate"):
         first = _first(tables, matching, key)
         said = plain["settings"][key]
         assert said["rule"] == (f"inbound[{first}]" if first is not None else said["rule"])
@@ -135,3 +149,49 @@ def test_outbound_explanation_is_the_decision(
     assert plain["settings"]["level"]["rule"] == ("default" if first is None else f"outbound[{first}]")
     assert str(decision.source) == plain["settings"]["level"]["rule"]
     assert [rule["matches"] for rule in plain["rules"]] == matching
+
+
+def _certified(table: dict[str, Any], shown: Shown | None) -> bool:
+    """A reader's answer: does the certificate meet what the rule says of it?"""
+    status = "none" if shown is None else shown.status
+    mailboxes = set() if shown is None or status != "trusted" else set(shown.mailboxes)
+    prints = set() if shown is None or status not in ("trusted", "pinned") else set(shown.fingerprints)
+    return bool(
+        ("certificate_email" not in table or mailboxes & set(table["certificate_email"]))
+        and ("certificate_fingerprint" not in table or prints & set(table["certificate_fingerprint"]))
+    )
+
+
+@given(st.lists(RELAY, max_size=5), ADDRESSES, LISTENERS, SHOWN)
+def test_relay_explanation_is_the_decision(
+    tables: list[dict[str, Any]], address: str, listener: str, shown: Shown | None
+) -> None:
+    """Who may relay, by which rule, is what a reader finds; and who is let in by a certificate showed one."""
+    policy = RelayPolicy(
+        tuple(
+            RelayRule(
+                Source(f"relay[{at}]"),
+                AddressList(table["from"]) if "from" in table else None,
+                frozenset(table["listeners"]) if "listeners" in table else None,
+                frozenset(table["certificate_email"]) if "certificate_email" in table else None,
+                frozenset(table["certificate_fingerprint"]) if "certificate_fingerprint" in table else None,
+            )
+            for at, table in enumerate(tables)
+        )
+    )
+    decision = policy.decide(address, listener, shown)
+    plain: Any = explain_relay(decision, certificate="client.pem").plain()
+    matching = [
+        bool(table)
+        and _holds(table.get("from", [address]), address)
+        and listener in table.get("listeners", [listener])
+        and _certified(table, shown)
+        for table in tables
+    ]
+    first = next((at for at, matches in enumerate(matching) if matches), None)
+    assert decision.allowed == (first is not None)
+    assert decision.rule == ("" if first is None else f"relay[{first}]")
+    assert plain["decision"].startswith("may relay" if decision.allowed else "may not relay")
+    assert plain["settings"]["relay"]["rule"] == ("default" if first is None else f"relay[{first}]")
+    assert [rule["matches"] for rule in plain["rules"]] == matching
+    assert policy.certified == any("certificate_email" in each or "certificate_fingerprint" in each for each in tables)

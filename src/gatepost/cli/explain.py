@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -76,20 +77,31 @@ def outbound(settings: Settings, destination: str, mx: str, ip: str) -> None:
 
 
 @command.command("relay")
-@click.option("--from", "address", metavar="ADDRESS", required=True, help="The address of the client.")
+@click.argument("address", required=False)
+@click.option("--from", "source", metavar="ADDRESS", hidden=True, help="The address of the client.")
+@click.option(
+    "--certificate", type=click.Path(path_type=Path), metavar="FILE", help="PEM file with a client's certificate."
+)
 @click.option("--listener", metavar="NAME", help="Only for this listener; otherwise for each that takes mail.")
 @common_options
 @pass_settings
-def relay(settings: Settings, address: str, listener: str | None) -> None:
-    """Explain whether a client may send to domains that are not ours, without a login."""
-    from gatepost.config.lists import ListFiles
-    from gatepost.config.policies import relay_policy, relaying
-    from gatepost.policy.explain import explain_relay
+def relay(
+    settings: Settings, address: str | None, source: str | None, certificate: Path | None, listener: str | None
+) -> None:
+    """Explain whether a client at ADDRESS may send to domains that are not ours, without a login.
 
-    client, config = _address(address, "--from"), settings.config()
-    policy = relay_policy(config, ListFiles())
-    listeners = _listeners(relaying(config), listener)
-    _show(settings, [explain_relay(policy.decide(client, each.name)) for each in listeners])
+    With --certificate also whether that certificate proves anything here, and why not: it is judged as one that a
+    client shows in the handshake, with `tls.client_ca` and the revocation lists.
+    """
+    given = address or source
+    if given is None and certificate is None:
+        raise click.UsageError("Say whose mail it is: the ADDRESS of a client, --certificate FILE, or both.")
+    from gatepost.cli.explain_relay import explanations
+
+    client, config = "" if given is None else _address(given, "ADDRESS"), settings.config()
+    from gatepost.config.policies import relaying
+
+    _show(settings, explanations(config, client, certificate, _listeners(relaying(config), listener)))
 
 
 def _show(settings: Settings, explanations: list[Explanation]) -> None:

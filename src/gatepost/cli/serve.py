@@ -18,10 +18,10 @@ def command(settings: Settings) -> int:
     Without a configuration file it serves this machine alone, with a certificate that it makes for itself once.
     Ends on SIGTERM or SIGINT, after the sessions that are going on; SIGHUP is `gatepost reload`.
     """
+    config = settings.config()
     from gatepost.tls.openssl import limit_tickets
 
-    limit_tickets(1)  # first of all: it counts only before anything loads OpenSSL
-    config = settings.config()
+    limit_tickets(config.tls.tickets)  # first of all: it counts only before anything loads OpenSSL
     from gatepost.config.load import reload
     from gatepost.serve.launch import main
 

@@ -51,9 +51,9 @@ def _certificate(config: Config) -> Iterator[str]:
 
 def _prepared(config: Config) -> Iterator[str]:
     """What a start would find while it prepares, and a password that others may read."""
-    from gatepost.serve.preparation import check_delivery, check_handshake
+    from gatepost.serve.preparation import check_clients, check_delivery, check_handshake
 
-    for check in (check_handshake, check_delivery):
+    for check in (check_handshake, check_clients, check_delivery):
         try:
             check(config)
         except GatepostError as error:

@@ -15,6 +15,7 @@ from gatepost.config.quantities import parse_duration
 from gatepost.config.rule_combinations import impossible_rules
 
 _VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
+_LOGIN: Final = {"submission": "submission", "pop3": "POP3"}
 _TAKEN: Final = {"local": "the local socket", "metrics": "the metrics page"}
 
 
@@ -27,6 +28,7 @@ def impossible(tables: Mapping[str, Any]) -> list[Problem]:
         *_delivery(_table(tables.get("delivery"))),
         *impossible_rules(tables),
         *_domains(tables.get("domains")),
+        *_reflector(_table(tables.get("reflector")).get("address"), tables.get("domains")),
     ]
 
 
@@ -78,10 +80,11 @@ def _listener(index: int, table: Mapping[str, Any]) -> Iterator[Problem]:
             ("listener", index, "starttls"),
             'a listener with tls = "implicit" cannot deny TLS; remove starttls, or set tls = "starttls"',
         )
-    if table.get("protocol") == "submission" and table.get("tls") != "implicit" and table.get("starttls") == "deny":
+    protocol = table.get("protocol")
+    if protocol in _LOGIN and table.get("tls") != "implicit" and table.get("starttls") == "deny":
         yield Problem(
             ("listener", index, "starttls"),
-            'a submission listener without TLS could never take a login; use "offer" or "require"',
+            f'a {_LOGIN[protocol]} listener without TLS could never take a login; use "offer" or "require"',
         )
 
 
@@ -140,3 +143,10 @@ def _domains(domains: object) -> Iterator[Problem]:
             if domain.lower() in seen:
                 yield Problem(("domains",), f'"{domain}" stands twice')
             seen.add(domain.lower())
+
+
+def _reflector(address: object, domains: object) -> Iterator[Problem]:
+    ours = [domains] if isinstance(domains, str) else domains if isinstance(domains, list | tuple) else ()
+    known = {domain.lower() for domain in ours if isinstance(domain, str)}
+    if isinstance(address, str) and "@" in address and known and address.rpartition("@")[2].lower() not in known:
+        yield Problem(("reflector", "address"), f'"{address}" is in none of `domains`; its mail would not be kept here')

@@ -8,13 +8,16 @@ from typing import Final
 
 from gatepost.config.endpoints import address_of
 from gatepost.config.names import check_domain
+from gatepost.greylist.facts import NULL_PATH, UNKNOWN_COUNTRY
 from gatepost.policy.addresses import AddressList
+from gatepost.wire.certified import canonical_mailbox
 from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox
 
 FILE_PREFIX: Final = "file:"
 """Begins an entry that names a file of entries, one a line."""
 
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]{64}")
+_COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _NUMBERS: Final = re.compile(r"[0-9a-fA-F:.*!/\- ]*[0-9:.*/][0-9a-fA-F:.*/\- ]*")
 
 
@@ -89,6 +92,17 @@ def check_certificate_name(text: str) -> str:
     return check_name(text)
 
 
+def check_certificate_mailbox(text: str) -> str:
+    """Check a mail address that a certificate may be for, and write it as it is compared (RFC 5280 §7.5).
+
+    :raises ValueError: when it is none.
+    """
+    found = canonical_mailbox(text)
+    if found is None:
+        raise ValueError(f'"{text[:80]}" is not a mail address, LOCAL@DOMAIN')
+    return found
+
+
 def check_fingerprint(text: str) -> str:
     """Check the SHA-256 of a certificate or public key, and write it in lower case without colons.
 
@@ -101,3 +115,33 @@ def check_fingerprint(text: str) -> str:
             "`openssl x509 -noout -fingerprint -sha256 -in FILE` prints one"
         )
     return digits
+
+
+def check_mailbox_entry(text: str) -> str:
+    """Check an entry of a list of mailboxes, and write it as it is compared.
+
+    It is ``user@example.com``, a domain as ``check_name`` takes it, ``user@`` for a user of every domain, or ``<>`` for
+    mail without a sender.
+
+    :raises ValueError: when it is none of them.
+    """
+    entry = text.strip()
+    local, at, domain = entry.rpartition("@")
+    if entry == NULL_PATH or not at:
+        return entry if entry == NULL_PATH else check_name(entry)
+    if not local or "*" in entry or any(char.isspace() for char in entry):
+        raise ValueError(f'"{text[:80]}" is not a mailbox; write user@example.com, example.com, user@ or <>')
+    return f"{local.lower()}@{check_name(domain) if domain else ''}"
+
+
+def check_country(text: str) -> str:
+    """Check an ISO 3166 code of two letters, or ``unknown``; write it as it is compared.
+
+    :raises ValueError: when it is neither.
+    """
+    entry = text.strip()
+    if entry.lower() == UNKNOWN_COUNTRY:
+        return UNKNOWN_COUNTRY
+    if not _COUNTRY.fullmatch(entry):
+        raise ValueError(f'"{text[:40]}" is not a country; write its ISO 3166 code, such as "DE", or "unknown"')
+    return entry.upper()

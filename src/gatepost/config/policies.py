@@ -12,7 +12,7 @@ from gatepost.config.endpoints import parse_endpoint
 from gatepost.config.entries import is_address_entry
 from gatepost.config.lists import ListFiles
 from gatepost.config.schema import Config, Inbound, Listener, Outbound
-from gatepost.policy.inbound import Ground, Handshake, InboundPolicy, InboundRule
+from gatepost.policy.inbound import KEYS, Ground, Handshake, InboundPolicy, InboundRule
 from gatepost.policy.levels import Level
 from gatepost.policy.names import NameList
 from gatepost.policy.outbound import ClientHandshake, Facts, OutboundPolicy, OutboundRule
@@ -30,7 +30,7 @@ def inbound_policy(config: Config, files: ListFiles) -> InboundPolicy:
     :raises ConfigError: when a list cannot be read.
     """
     tls = config.tls
-    rules = tuple(
+    rules = [
         InboundRule(
             _source(config, "inbound", index), _inbound_settings(rule),
             None if rule.addresses is None else files.addresses(rule.addresses),
@@ -38,14 +38,32 @@ def inbound_policy(config: Config, files: ListFiles) -> InboundPolicy:
             None if rule.exempt is None else files.addresses(rule.exempt),
         )
         for index, rule in enumerate(config.inbound)
+    ]  # fmt: skip
+    handshake = Handshake(
+        tls.minimum, tls.maximum, tls.ciphers, tls.suites, client_certificate=tls.client_certificate
     )  # fmt: skip
-    handshake = Handshake(tls.minimum, tls.maximum, tls.ciphers, tls.suites)
+    if tls.client_certificate == "none":
+        rules += _asking(config, relay_policy(config, files))
     return InboundPolicy(rules, handshake, _tls_source(config))
 
 
+def _asking(config: Config, relay: RelayPolicy) -> Iterator[InboundRule]:
+    """What relay rules mean for the handshake: clients whom a certificate could let relay are asked for one.
+
+    Those whom an earlier rule lets relay by their address are not. An ``[[inbound]]`` rule that sets the key comes
+    before all of these.
+    """
+    if not relay.certified:
+        return
+    everywhere = frozenset(listener.name for listener in relaying(config))
+    for rule in relay.rules:
+        asked = {"client_certificate": "ask" if rule.certified else "none"}
+        listeners = everywhere if rule.listeners is None else rule.listeners & everywhere
+        yield InboundRule(rule.source, asked, rule.addresses, listeners)
+
+
 def _inbound_settings(rule: Inbound) -> dict[str, object]:
-    keys = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption")
-    return {key: value for key in keys if (value := getattr(rule, key)) is not None}
+    return {key: value for key in KEYS if (value := getattr(rule, key)) is not None}
 
 
 def ground_of(config: Config, listener: Listener) -> Ground:
@@ -64,8 +82,11 @@ def relay_policy(config: Config, files: ListFiles) -> RelayPolicy:
     return RelayPolicy(
         tuple(
             RelayRule(
-                _source(config, "relay", index), files.addresses(rule.addresses or ()),
+                _source(config, "relay", index),
+                None if rule.addresses is None else files.addresses(rule.addresses),
                 None if rule.listeners is None else frozenset(rule.listeners),
+                None if rule.certificate_email is None else frozenset(rule.certificate_email),
+                None if rule.certificate_fingerprint is None else frozenset(rule.certificate_fingerprint),
             )
             for index, rule in enumerate(config.relay)
         )
@@ -120,7 +141,7 @@ def _outbound_settings(rule: Outbound) -> Iterator[tuple[str, object]]:
     for key in ("level", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "port", "implicit"):
         if (value := getattr(rule, key)) is not None:
             yield key, value
-    for key in ("ca", "client_certificate"):
+    for key in ("ca", "crl", "client_certificate"):
         if (value := getattr(rule, key)) is not None:
             yield key, str(value)
 

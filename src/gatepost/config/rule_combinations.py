@@ -14,7 +14,13 @@ from gatepost.config.problems import Key, Problem
 from gatepost.policy.addresses import AddressList
 
 _VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
-_DEFAULT_LISTENERS: Final = {"mx": "smtp", "submission": "submission", "submissions": "submission"}
+_DEFAULT_LISTENERS: Final = {
+    "mx": "smtp", "submission": "submission", "submissions": "submission", "pop3": "pop3", "pop3s": "pop3",
+}  # fmt: skip
+_NOT_RELAYING: Final = {
+    "submission": "is for submission, where a login decides who may send",
+    "pop3": "is for reading mail; nobody sends there",
+}
 _INBOUND: Final = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption", "client_certificate")
 _OUTBOUND: Final = (
     "level", "ca", "crl", "fingerprints", "names", "ciphers", "suites", "minimum", "maximum", "client_certificate",
@@ -100,10 +106,8 @@ def _outbound(index: int, rule: Mapping[str, Any], *, pinned: bool) -> Iterator[
 
 def _relay(index: int, rule: Mapping[str, Any], protocols: Mapping[str, str]) -> Iterator[Problem]:
     for name in _words(rule.get("listeners")):
-        if protocols.get(name) == "submission":
-            yield Problem(
-                ("relay", index, "listeners"), f'"{name}" is for submission, where a login decides who may send'
-            )
+        if reason := _NOT_RELAYING.get(protocols.get(name, "")):
+            yield Problem(("relay", index, "listeners"), f'"{name}" {reason}')
     certified = bool(rule.get("certificate_email") or rule.get("certificate_fingerprint"))
     entries = _words(rule["from"]) if "from" in rule and rule["from"] is not None else None
     if entries is None:

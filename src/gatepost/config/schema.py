@@ -29,7 +29,14 @@ from pydantic_core import PydanticCustomError
 from gatepost.config.addresses import AddressList
 from gatepost.config.combinations import impossible
 from gatepost.config.endpoints import parse_bind, parse_endpoint, parse_nameserver
-from gatepost.config.entries import check_addresses, check_certificate_name, check_exempt, check_fingerprint, check_name
+from gatepost.config.entries import (
+    check_addresses,
+    check_certificate_mailbox,
+    check_certificate_name,
+    check_exempt,
+    check_fingerprint,
+    check_name,
+)
 from gatepost.config.names import check_address, check_domain, system_hostname
 from gatepost.config.quantities import format_duration, parse_duration, parse_size
 from gatepost.policy.levels import SEATS
@@ -96,12 +103,6 @@ def _seated(value: object) -> object:
     return value
 
 
-def _not_yet(value: object) -> object:
-    if value not in (None, "no"):
-        raise ValueError("clients are not asked for certificates in this version; leave this key out")
-    return value
-
-
 Duration: TypeAlias = Annotated[
     float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str, when_used="json")
 ]
@@ -114,6 +115,9 @@ Endpoint: TypeAlias = Annotated[str, _checked(parse_endpoint)]
 Nameserver: TypeAlias = Annotated[str, _checked(parse_nameserver)]
 Domain: TypeAlias = Annotated[
     str, BeforeValidator(lambda value: check_domain(value) if isinstance(value, str) else value)
+]
+Mailbox: TypeAlias = Annotated[
+    str, BeforeValidator(lambda value: check_address(value) if isinstance(value, str) else value)
 ]
 AliasName: TypeAlias = Annotated[str, BeforeValidator(_alias_name)]
 AliasTarget: TypeAlias = Annotated[str, BeforeValidator(_alias_target)]
@@ -130,6 +134,8 @@ AddressEntries: TypeAlias = Annotated[
 NameEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_name)]
 ExemptEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_exempt)]
 CertificateNames: TypeAlias = Annotated[tuple[str, ...], *_entries(check_certificate_name)]
+CertificateMailboxes: TypeAlias = Annotated[tuple[str, ...], *_entries(check_certificate_mailbox)]
+AskedCertificate: TypeAlias = Literal["none", "ask", "require"]
 Fingerprints: TypeAlias = Annotated[tuple[str, ...], *_entries(check_fingerprint)]
 
 SYSTEM_DATA: Final = Path("/var/lib/gatepost")
@@ -172,6 +178,27 @@ class TLS(Table):
     ca_file: Path | None = Field(
         default=None, description="PEM file with the authorities that are trusted; unset: those of the system."
     )
+    client_certificate: AskedCertificate = Field(
+        default="none",
+        description="Whether clients are asked for a certificate: `ask` takes them with any or none, `require` takes "
+        "no mail and no login inside TLS without one that `client_ca` or a fingerprint of `[[relay]]` vouches for.",
+    )
+    client_ca: Path | None = Field(
+        default=None,
+        description="PEM file with the authorities whose client certificates are believed; unset: nobody's.",
+    )
+    client_crl: Path | None = Field(
+        default=None,
+        description="PEM file with the revocation lists of those authorities, one of each in the chain. Behind its "
+        "next update a list proves nothing any more, and neither do the certificates under it.",
+    )
+    tickets: Count = Field(
+        default=1,
+        ge=0,
+        le=2,
+        description="TLS 1.3 session tickets sent after a full handshake, by the whole server; 0 for clients that "
+        "drop the connection when one comes. Takes effect at a start.",
+    )
 
 
 class Certificate(Table):
@@ -185,9 +212,10 @@ class Listener(Table):
     """Where mail comes in, and how."""
 
     name: Name = Field(description="Name in logs, metrics and rules; lower-case letters, digits, `-` and `_`.")
-    protocol: Literal["smtp", "submission", "lmtp"] = Field(
+    protocol: Literal["smtp", "submission", "lmtp", "pop3"] = Field(
         description="`smtp`: mail for our domains from anywhere; `submission`: mail from our users to anywhere, "
-        "after a login; `lmtp`: mail for our domains from another server of ours (RFC 2033)."
+        "after a login; `lmtp`: mail for our domains from another server of ours (RFC 2033); `pop3`: our users fetch "
+        "their mail (RFC 1939)."
     )
     bind: Annotated[tuple[Bind, ...], Field(min_length=1, max_length=64), BeforeValidator(_one_or_many)] = Field(
         description='Addresses with ports to listen on, such as `"0.0.0.0:25"` or `"[::]:25"`.'
@@ -199,7 +227,7 @@ class Listener(Table):
     starttls: Literal["offer", "require", "deny"] = Field(
         default="offer",
         description="`offer` it, `require` it before mail, or `deny` it: neither offered nor accepted. "
-        "A submission listener takes a login only inside TLS whatever stands here.",
+        "Submission and POP3 listeners take a login only inside TLS whatever stands here.",
     )
 
 
@@ -225,8 +253,10 @@ class Inbound(Table):
     ciphers: str | None = Field(default=None, min_length=1, description="TLS 1.2 ciphers; unset: `tls.ciphers`.")
     suites: str | None = Field(default=None, min_length=1, description="TLS 1.3 suites; unset: `tls.suites`.")
     resumption: Switch | None = Field(default=None, description="Whether sessions may be resumed; unset: they may.")
-    client_certificate: Annotated[Literal["no", "ask", "require"], BeforeValidator(_not_yet)] | None = Field(
-        default=None, description="Whether clients are asked for a certificate. In this version `no` is all there is."
+    client_certificate: AskedCertificate | None = Field(
+        default=None,
+        description="Whether clients are asked for a certificate, as in `[tls]`; unset: `ask` where a `[[relay]]` rule "
+        "by certificate can apply, else `tls.client_certificate`.",
     )
 
 
@@ -257,6 +287,11 @@ class Outbound(Table):
         description="PEM file with the authorities trusted, or the server's own self-signed certificate; "
         "unset: `delivery.ca_file`.",
     )
+    crl: Path | None = Field(
+        default=None,
+        description="PEM file with the revocation lists of all authorities between the server and the trusted one; "
+        "where one is missing or out of date, mail waits. Unset: revocation is not looked at.",
+    )
     fingerprints: Fingerprints | None = Field(
         default=None, description="SHA-256 of certificates or of public keys, in hexadecimal, for `fingerprint`."
     )
@@ -281,15 +316,22 @@ class Outbound(Table):
 class Relay(Table):
     """Who may send to domains that are not ours without a login. Without an entry nobody may."""
 
-    addresses: AddressEntries | None = Field(default=None, alias="from", description="Addresses of the clients.")
+    addresses: AddressEntries | None = Field(
+        default=None,
+        alias="from",
+        description="Addresses of the clients; unset, in a rule by certificate: everybody.",
+    )
     listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_one_or_many)] | None = Field(
         default=None, description="Names of the listeners; unset: every one for mail from servers."
     )
-    certificate_email: Annotated[str | None, BeforeValidator(_not_yet)] = Field(
-        default=None, description="Reserved: relaying by a client's certificate is not in this version."
+    certificate_email: CertificateMailboxes | None = Field(
+        default=None,
+        description="Mail addresses of which the client's certificate, verified with `tls.client_ca`, must be for one.",
     )
-    certificate_fingerprint: Annotated[str | None, BeforeValidator(_not_yet)] = Field(
-        default=None, description="Reserved: relaying by a client's certificate is not in this version."
+    certificate_fingerprint: Fingerprints | None = Field(
+        default=None,
+        description="SHA-256 of client certificates or of their public keys, in hexadecimal. Who issued such a "
+        "certificate is not asked.",
     )
 
 
@@ -312,13 +354,34 @@ class Limits(Table):
         default=300.0, gt=0, le=86400, description="Time to wait for a command (RFC 5321 §4.5.3.2 asks for 5 minutes)."
     )
     data_timeout: Duration = Field(
-        default=180.0, gt=0, le=86400, description="Time to wait for more of a message's content (RFC 5321 §4.5.3.2.5)."
+        default=180.0,
+        gt=0,
+        le=86400,
+        description="Time to wait for more of a message's content (RFC 5321 §4.5.3.2.5), and for a POP3 client that "
+        "does not take what it asked for.",
     )
     session_timeout_before_auth: Duration = Field(
         default=600.0, gt=0, le=86400, description="Time that a submission connection has to log in."
     )
     auth_failures: Count = Field(
         default=5, ge=1, le=1000, description="Failed logins from one address before its answers are delayed."
+    )
+    password_memory: Duration = Field(
+        default=600.0,
+        ge=0,
+        le=86400,
+        description="Time for which a password that was found right is not checked anew by its costly hash, while the "
+        "account and its password stay as they are; 0: it always is. For POP3.",
+    )
+    pop3_login_timeout: Duration = Field(
+        default=180.0, gt=0, le=86400, description="Time that a POP3 connection has to log in."
+    )
+    pop3_idle_timeout: Duration = Field(
+        default=600.0,
+        ge=600,
+        le=86400,
+        description="Time to wait for a POP3 client's next command after its login; no less than 10 minutes "
+        "(RFC 1939 §3). Nothing is deleted when it is over.",
     )
     exempt: Addresses = Field(
         default=AddressList(("127.0.0.1", "::1")),
@@ -395,6 +458,17 @@ class Delivery(Table):
     )
 
 
+class Reflector(Table):
+    """An address that answers each message with how it arrived."""
+
+    address: Mailbox | None = Field(
+        default=None,
+        description="The address, in one of `domains`; unset: none. Mail for it is answered, and kept nowhere.",
+    )
+    per_sender: Count = Field(default=6, ge=1, le=1000, description="Answers to one address within an hour.")
+    total: Count = Field(default=60, ge=1, le=100000, description="Answers to everybody within an hour.")
+
+
 class Metrics(Table):
     """What monitoring may read."""
 
@@ -409,6 +483,8 @@ def default_listeners() -> tuple[Listener, ...]:
         Listener(name="mx", protocol="smtp", bind=("127.0.0.1:2525", "[::1]:2525")),
         Listener(name="submission", protocol="submission", bind=("127.0.0.1:2587", "[::1]:2587")),
         Listener(name="submissions", protocol="submission", bind=("127.0.0.1:2465", "[::1]:2465"), tls="implicit"),
+        Listener(name="pop3", protocol="pop3", bind=("127.0.0.1:2110", "[::1]:2110")),
+        Listener(name="pop3s", protocol="pop3", bind=("127.0.0.1:2995", "[::1]:2995"), tls="implicit"),
     )
 
 
@@ -473,6 +549,7 @@ class Config(Table):
         description="Other names of mailboxes: `name` (in every domain of ours), `name@domain`, or `@domain` for the "
         "rest of a domain = one target or a list, each a name here or an address anywhere.",
     )
+    reflector: Reflector = Field(default_factory=Reflector)
     metrics: Metrics = Field(default_factory=Metrics)
 
     _source: Path | None = PrivateAttr(None)

@@ -94,17 +94,59 @@ class Explanation:
 def explain_inbound(decision: InboundDecision, *, protocol: str) -> Explanation:
     """What a client is offered.
 
-    :param protocol: the listener's: a submission listener takes a login inside TLS only, whatever is offered.
+    :param protocol: the listener's: where users log in, that is inside TLS only, whatever is offered.
     """
     facts, handshake = decision.facts, decision.handshake
     notes = [] if handshake.possible else [f"TLS cannot be spoken: {handshake.maximum} is older than the minimum"]
+    if handshake.client_certificate == "require" and decision.wanted == "offer":
+        notes.append('in the clear nobody is asked for a certificate: starttls = "require" closes that way')
     question = {"client": facts.address, "listener": facts.listener}
     return Explanation(
         question, _INBOUND[decision.wanted, decision.refused], decision.rule, decision.decision,
-        tuple(_inbound_outlook(decision, submission=protocol == "submission")), tuple(notes),
+        tuple(_inbound_outlook(decision, _SPOKEN.get(protocol, _SMTP))), tuple(notes),
     )  # fmt: skip
 
 
+class _Spoken(NamedTuple):
+    """What a protocol says.
+
+    :param upgrade: the command for the upgrade.
+    :param denied: the answer to it where TLS is denied.
+    :param alone: what becomes of a client in the clear that is denied TLS.
+    :param offered: of one that stays in the clear though it is offered; ``required``, where it is required.
+    :param unavailable: the answer to the command while TLS cannot be had.
+    :param inside: what is done inside TLS.
+    :param unproved: the answer to a client that showed no certificate where one is required.
+    """
+
+    upgrade: str
+    denied: str
+    alone: str
+    offered: str
+    required: str
+    unavailable: str
+    inside: str
+    unproved: str
+
+
+_FIRST: Final = "530 5.7.0: nothing but NOOP, EHLO, QUIT and STARTTLS"
+_SMTP: Final = _Spoken(
+    "STARTTLS", "502 5.5.1, and the session goes on in the clear", "mail is taken", "mail is taken", _FIRST,
+    "454 4.7.0: TLS not available", "mail is taken over TLS",
+    "554 5.7.0 to MAIL; 454 4.7.0 where a revocation list of ours has expired",
+)  # fmt: skip
+_SPOKEN: Final = {
+    "submission": _SMTP._replace(
+        alone="530 5.7.0: it cannot log in, for no password is taken in the clear",
+        offered=_FIRST,
+        unproved="554 5.7.0 to AUTH and MAIL; 454 4.7.0 where a revocation list of ours has expired",
+    ),
+    "pop3": _Spoken(
+        "STLS", "-ERR, and the session goes on in the clear", "-ERR: it cannot log in, for no password is taken there",
+        "-ERR [AUTH] to every login", "-ERR [AUTH] to every login", "-ERR: TLS not available",
+        "users log in over TLS", "-ERR to every login",
+    ),
+}  # fmt: skip
 _INBOUND: Final = {
     ("offer", False): "offer: STARTTLS is offered",
     ("require", False): "require: STARTTLS is offered, and mail is taken after it only",
@@ -114,29 +156,29 @@ _INBOUND: Final = {
 }
 
 
-def _inbound_outlook(decision: InboundDecision, *, submission: bool) -> Iterator[Outlook]:
+def _inbound_outlook(decision: InboundDecision, spoken: _Spoken) -> Iterator[Outlook]:
     handshake = decision.handshake
     if decision.refused:
         yield Outlook("the client connects", "closed without a word; the log has the rule")
         return
-    versions = f"{handshake.minimum} to {handshake.maximum or 'the newest'}"
     if decision.starttls == "deny":
-        yield Outlook("the client asks for STARTTLS", "502 5.5.1, and the session goes on in the clear")
-        then = "530 5.7.0: it cannot log in, for no password is taken in the clear" if submission else "mail is taken"
-        yield Outlook("the client stays in the clear", then)
+        yield Outlook(f"the client asks for {spoken.upgrade}", spoken.denied)
+        yield Outlook("the client stays in the clear", spoken.alone)
         return
     if not decision.ground.implicit:
-        in_clear = "530 5.7.0: nothing but NOOP, EHLO, QUIT and STARTTLS" if submission else "mail is taken"
-        if decision.starttls == "require":
-            in_clear = "530 5.7.0: nothing but NOOP, EHLO, QUIT and STARTTLS"
+        in_clear = spoken.required if decision.starttls == "require" else spoken.offered
         yield Outlook("the client stays in the clear", in_clear)
     if not handshake.possible:
-        then = "closed without a word" if decision.ground.implicit else "454 4.7.0: TLS not available"
+        then = "closed without a word" if decision.ground.implicit else spoken.unavailable
         yield Outlook("the client asks for TLS", then)
         return
-    yield Outlook(f"the client speaks {versions}", "mail is taken over TLS")
+    yield Outlook(f"the client speaks {handshake.minimum} to {handshake.maximum or 'the newest'}", spoken.inside)
     yield Outlook("the client speaks other versions only", "the handshake fails and the connection ends")
-    resumed = "resumed" if handshake.resumption else "a full handshake each time"
+    if handshake.client_certificate != "none":
+        yield Outlook("the client shows a certificate", "judged behind the handshake, which does not fail over it")
+    if handshake.client_certificate == "require":
+        yield Outlook("the client shows none that proves anything", spoken.unproved)
+    resumed = "resumed" if handshake.resumes else "a full handshake each time"
     yield Outlook("the client comes back with a session", resumed)
 
 
@@ -193,18 +235,29 @@ def _outbound_outlook(decision: OutboundDecision) -> Iterator[Outlook]:
             yield Outlook(f"the server {answer.value}", fate.fate.value)
 
 
-def explain_relay(decision: RelayDecision) -> Explanation:
-    """Whether a client may relay."""
+def explain_relay(decision: RelayDecision, *, certificate: str = "", notes: tuple[str, ...] = ()) -> Explanation:
+    """Whether a client may relay.
+
+    :param certificate: what to call its certificate; empty when none was given.
+    :param notes: what else is worth knowing.
+    """
     facts = decision.facts
     verdict = "may relay, without a login" if decision.allowed else "may not relay"
     then = "250: it is sent on" if decision.allowed else "550 5.7.1 Relaying denied"
-    outlook = (
+    outlook = [
         Outlook("a recipient in one of our domains", "taken, where that user exists"),
         Outlook("a recipient in another domain", then),
-    )
+    ]
+    if any(
+        condition.key.startswith("certificate")
+        for weighed in decision.decision.weighed
+        if weighed.decides
+        for condition in weighed.conditions
+    ):
+        outlook.append(Outlook("the client stays in the clear", "no certificate is seen there, only addresses count"))
     return Explanation(
-        {"client": facts.address, "listener": facts.listener}, verdict, decision.rule or "default: nobody relays",
-        decision.decision, outlook,
+        {"client": facts.address, "certificate": certificate, "listener": facts.listener}, verdict,
+        decision.rule or "default: nobody relays", decision.decision, tuple(outlook), notes,
     )  # fmt: skip
 
 

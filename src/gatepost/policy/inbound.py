@@ -14,7 +14,9 @@ from gatepost.policy.rules import Condition, Decision, Setting, Source, decide
 
 Starttls: TypeAlias = Literal["offer", "require", "deny"]
 
-KEYS: Final = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption")
+Asked: TypeAlias = Literal["none", "ask", "require"]
+
+KEYS: Final = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption", "client_certificate")
 VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 _TLS_KEYS: Final = frozenset(KEYS[1:])
 
@@ -62,13 +64,22 @@ class InboundRule:
 
 
 class Handshake(NamedTuple):
-    """How TLS is spoken. Each distinct value needs TLS contexts of its own, which are made before the fork."""
+    """How TLS is spoken. Each distinct value needs TLS contexts of its own, which are made before the fork.
+
+    :param client_certificate: whether the client is asked for one; sessions with one that is asked do not resume.
+    """
 
     minimum: str = "TLSv1.2"
     maximum: str | None = None
     ciphers: str | None = None
     suites: str | None = None
     resumption: bool = True
+    client_certificate: Asked = "none"
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a session can be resumed."""
+        return self.resumption and self.client_certificate == "none"
 
     @property
     def possible(self) -> bool:
@@ -156,6 +167,7 @@ class InboundPolicy:
             cast("str | None", decision.value("ciphers")),
             cast("str | None", decision.value("suites")),
             cast(bool, decision.value("resumption")),
+            cast(Asked, decision.value("client_certificate")),
         )
         return InboundDecision(facts, ground, cast(Starttls, decision.value("starttls")), handshake, decision)
 

@@ -24,6 +24,7 @@ from gatepost.serve.selfsigned import renew_self_signed
 if TYPE_CHECKING:
     from gatepost.policy.inbound import Handshake
     from gatepost.tls.clientfiles import ClientFiles
+    from gatepost.tls.clients import ClientTrust
     from gatepost.tls.contexts import ServerContexts
 
 FIXED_KEYS: Final = ("data", "run_directory", "user")
@@ -63,18 +64,17 @@ def prepare(config: Config) -> Prepared:
     :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
     """
     from gatepost.certs.configured import configured_files, facts_of, load_configured
-    from gatepost.service.policies import variants_of
-    from gatepost.tls.contexts import CIPHERS, TLSProfile, server_contexts
+    from gatepost.service.policies import usual_profile, variants_of
+    from gatepost.tls.contexts import server_contexts
 
     account = account_of(config)
     check_aliases(config)
     renew_self_signed(config, at=time.time())
-    settings = config.tls
     files = signatures(configured_files(config))
     credentials = load_configured(config)
-    profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
-    contexts = server_contexts(credentials, profile)
-    variants = variants_of(config, credentials) if config.inbound or config.relay else {}
+    clients = check_clients(config)
+    contexts = server_contexts(credentials, usual_profile(config), clients)
+    variants = variants_of(config, credentials, clients) if config.inbound or config.relay else {}
     speaking = [
         each.name
         for each in config.listener
@@ -93,6 +93,16 @@ def check_aliases(config: Config) -> None:
     from gatepost.accounts.names import OurDomains
 
     alias_rules(OurDomains(config.domains), config.aliases)
+
+
+def check_clients(config: Config) -> ClientTrust:
+    """Read what client certificates are judged by: authorities, and their revocation lists.
+
+    :raises CertificateError: when a file cannot be used.
+    """
+    from gatepost.service.certified import client_trust
+
+    return client_trust(config)
 
 
 def check_delivery(config: Config) -> ClientFiles:
@@ -145,12 +155,10 @@ def check_handshake(config: Config) -> None:
 
     :raises ConfigError: when one cannot be used.
     """
+    from gatepost.service.policies import usual_profile
     from gatepost.tls.clientfiles import ClientFiles
-    from gatepost.tls.contexts import CIPHERS, TLSProfile
 
-    settings = config.tls
-    profile = TLSProfile(settings.minimum, settings.maximum, settings.ciphers or CIPHERS, settings.suites)
-    ClientFiles().distrustful(profile, None)
+    ClientFiles().distrustful(usual_profile(config), None)
 
 
 def refuse_fixed(old: Config, new: Config) -> None:
@@ -159,6 +167,8 @@ def refuse_fixed(old: Config, new: Config) -> None:
     :raises ConfigError: naming the keys.
     """
     changed = [key for key in FIXED_KEYS if getattr(old, key) != getattr(new, key)]
+    if old.tls.tickets != new.tls.tickets:  # OpenSSL is told once, before it is loaded
+        changed.append("tls.tickets")
     if changed:
         raise ConfigError(f"{', '.join(changed)}: cannot change while the server runs", hint="restart the server")
 

@@ -17,6 +17,7 @@ from gatepost.errors import ConfigError
 from gatepost.observe.logs import event
 from gatepost.policy.inbound import Handshake, InboundDecision, InboundPolicy
 from gatepost.policy.relay import RelayPolicy
+from gatepost.tls.clients import ClientTrust
 from gatepost.tls.contexts import CIPHERS, ServerContexts, TLSProfile, server_contexts
 from gatepost.tls.credential import Credential
 
@@ -27,13 +28,29 @@ LOOK_SECONDS: Final = 1.0
 def tls_profile(handshake: Handshake) -> TLSProfile:
     """The TLS settings that a decision asks for."""
     return TLSProfile(
-        handshake.minimum, handshake.maximum, handshake.ciphers or CIPHERS, handshake.suites, handshake.resumption
+        handshake.minimum,
+        handshake.maximum,
+        handshake.ciphers or CIPHERS,
+        handshake.suites,
+        handshake.resumption,
+        client_certificate=handshake.client_certificate,
     )
 
 
-def variants_of(config: Config, credentials: Sequence[Credential]) -> dict[Handshake, ServerContexts]:
+def usual_profile(config: Config) -> TLSProfile:
+    """The TLS settings of ``[tls]``, where no rule says otherwise."""
+    tls = config.tls
+    return tls_profile(
+        Handshake(tls.minimum, tls.maximum, tls.ciphers, tls.suites, client_certificate=tls.client_certificate)
+    )
+
+
+def variants_of(
+    config: Config, credentials: Sequence[Credential], clients: ClientTrust | None = None
+) -> dict[Handshake, ServerContexts]:
     """The contexts of every way in which rules can have TLS spoken, other than that of ``[tls]``.
 
+    :param clients: what judges client certificates.
     :raises ConfigError: naming the rules, when a list cannot be read, when versions of several rules exclude each other
         for some address, and for ciphers that do not exist.
     """
@@ -46,7 +63,7 @@ def variants_of(config: Config, credentials: Sequence[Credential]) -> dict[Hands
         if not handshake.possible:
             raise ConfigError(_contradiction(decision), hint="set minimum and maximum in one rule")
         try:
-            made[handshake] = server_contexts(credentials, tls_profile(handshake))
+            made[handshake] = server_contexts(credentials, tls_profile(handshake), clients)
         except ConfigError as error:
             raise ConfigError(f"{decision.rule}: {error.message}", hint=error.hint) from error
     return made
@@ -88,14 +105,14 @@ class Policies:
         if handshake == self.inbound.handshake or usual is None:
             return usual
         if handshake not in self._variants:
-            self._variants[handshake] = self._make(decision, usual.credentials)
+            self._variants[handshake] = self._make(decision, usual)
         return self._variants[handshake]
 
-    def _make(self, decision: InboundDecision, credentials: Sequence[Credential]) -> ServerContexts | None:
+    def _make(self, decision: InboundDecision, usual: ServerContexts) -> ServerContexts | None:
         try:
             if not decision.handshake.possible:
                 raise ConfigError(_contradiction(decision))
-            return server_contexts(credentials, tls_profile(decision.handshake))
+            return server_contexts(usual.credentials, tls_profile(decision.handshake), usual.clients)
         except ConfigError as error:
             event("policy.unmet", "error", rule=decision.rule, reason=error.message)
             return None

@@ -109,6 +109,13 @@ def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])] if name else [])
 
 
+def _subject(common_name: str, email_address: str) -> x509.Name:
+    attributes = [*_common_name(common_name)]
+    if email_address:
+        attributes.append(x509.NameAttribute(NameOID.EMAIL_ADDRESS, email_address))
+    return x509.Name(attributes)
+
+
 @final
 class TestAuthority:
     """A certificate authority.
@@ -163,6 +170,7 @@ class TestAuthority:
         self,
         *names: str | x509.GeneralName,
         common_name: str = "",
+        email_address: str = "",
         key: PrivateKey | None = None,
         usages: Sequence[ObjectIdentifier] | None = SERVER_AND_CLIENT,
         not_before: datetime | None = None,
@@ -176,6 +184,7 @@ class TestAuthority:
 
         :param names: subjectAltName entries: host names (wildcards too), addresses, or any ``x509.GeneralName``; an
             address spelled as a host name is ``x509.DNSName("192.0.2.1")``.
+        :param email_address: an emailAddress in the subject, as old authorities wrote it (RFC 5280 §4.1.2.6).
         :param usages: extended key usages; None leaves the extension out.
         :param broken_hash: sign with SHA-1 or MD5; this authority's key must be RSA then.
         :param key_usage: in place of digitalSignature.
@@ -183,7 +192,7 @@ class TestAuthority:
         :param with_intermediates: False forgets them.
         """
         key = key or key_for("a leaf")
-        builder = self._builder(_common_name(common_name), key, not_before, not_after)
+        builder = self._builder(_subject(common_name, email_address), key, not_before, not_after)
         builder = builder.issuer_name(self.certificate.subject)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(key_usage or _key_usage(authority=False), critical=True)
@@ -191,7 +200,8 @@ class TestAuthority:
         if names:
             # RFC 5280 §4.2.1.6: critical where the subject is empty; Python 3.13 refuses it otherwise.
             builder = builder.add_extension(
-                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=not common_name
+                x509.SubjectAlternativeName([_general_name(name) for name in names]),
+                critical=not (common_name or email_address),
             )
         if usages is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)

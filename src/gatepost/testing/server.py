@@ -22,12 +22,15 @@ from gatepost.observe.shared import BoundListener, Shared, new_shared
 from gatepost.queue.item import QueuedMessage
 from gatepost.queue.status import Selection
 from gatepost.service import worker
+from gatepost.service.certified import client_trust
 from gatepost.service.limits import Limits, region
+from gatepost.service.policies import usual_profile
 from gatepost.service.smtp.port import local_listener
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.store.sqlite.queue import SQLiteQueue
 from gatepost.testing.ca import TestAuthority
-from gatepost.tls.contexts import TLSProfile, server_contexts
+from gatepost.testing.reading import MailReading
+from gatepost.tls.contexts import server_contexts
 from gatepost.wire.sasl.secret import Secret
 
 HOSTNAME: Final = "mx.example.test"
@@ -36,6 +39,8 @@ LISTENERS: Final = (
     {"name": "mx", "protocol": "smtp", "bind": "127.0.0.1:0"},
     {"name": "submission", "protocol": "submission", "bind": "127.0.0.1:0"},
     {"name": "submissions", "protocol": "submission", "bind": "127.0.0.1:0", "tls": "implicit"},
+    {"name": "pop3", "protocol": "pop3", "bind": "127.0.0.1:0"},
+    {"name": "pop3s", "protocol": "pop3", "bind": "127.0.0.1:0", "tls": "implicit"},
 )
 
 
@@ -59,6 +64,7 @@ class MailServer:
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: worker.Server | None = None
+        self._reading: MailReading | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="mail server")
 
@@ -83,6 +89,8 @@ class MailServer:
         """What SIGTERM does."""
         if self._loop is not None and self._server is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._server.drain)
+        if self._reading is not None:
+            self._reading.drain()
 
     def port(self, listener: str) -> int:
         """The port of a listener."""
@@ -117,7 +125,7 @@ class MailServer:
 
     def _share(self) -> Shared:
         credential = self.authority.issue(self.config.hostname, "localhost", "127.0.0.1").credential
-        contexts = server_contexts([credential], TLSProfile())
+        contexts = server_contexts([credential], usual_profile(self.config), client_trust(self.config))
         names = tuple(listener.name for listener in self.config.listener)
         shared = new_shared(listeners=names, contexts=dict.fromkeys(names, contexts), slots=4)
         worker.prepare(shared)
@@ -139,7 +147,10 @@ class MailServer:
             for listener in bound:
                 self.ports[listener.name] = listener.sockets[0].getsockname()[1]
             bound.append(BoundListener("local", local_listener(), (bind_local(self.sendmail_socket),)))
-            server = self._server = worker.Server(loop, bound, self.config, self.shared)
+            taking = [listener for listener in bound if listener.settings.protocol != "pop3"]
+            server = self._server = worker.Server(loop, taking, self.config, self.shared)
+            if reading := [listener for listener in bound if listener not in taking]:
+                self._reading = MailReading(reading, self.config, self.shared)
         except BaseException as error:  # noqa: BLE001 - raised again where the test waits
             self._failure = error
             self._ready.set()
@@ -150,6 +161,8 @@ class MailServer:
         finally:
             server.close()
             loop.close()
+            if self._reading is not None:
+                self._reading.join()
             for listener in bound:
                 for sock in listener.sockets:
                     sock.close()

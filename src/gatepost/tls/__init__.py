@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from gatepost.tls.clients import ClientTrust as ClientTrust
     from gatepost.tls.contexts import CIPHERS as CIPHERS
     from gatepost.tls.contexts import ClientContext as ClientContext
     from gatepost.tls.contexts import ClientTLS as ClientTLS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gatepost.tls.verify import verify_peer as verify_peer
 
 _HOMES: Final = {
+    "clients": ("ClientTrust",),
     "contexts": (
         "CIPHERS", "ClientContext", "ClientTLS", "Level", "ServerContexts", "TLSProfile", "client_context",
         "server_contexts",

@@ -8,17 +8,19 @@ Each credential has a context of its own, so a ticket of one name is worth nothi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from gatepost.errors import ConfigError, LocalProtocolError
+from gatepost.tls.clients import ClientTrust
 from gatepost.tls.credential import Credential
 from gatepost.tls.names import is_address, reference_name, reference_pattern
+from gatepost.tls.observer import log_keys, make_observable
 from gatepost.tls.sessions import SessionCache
 from gatepost.tls.trust import TrustStore
 
@@ -35,6 +37,7 @@ _RELEASE_BUFFERS: Final = 0x10  # SSL_MODE_RELEASE_BUFFERS, ssl.h: an idle conne
 _SESSION_CONTEXT: Final = b"gatepost"
 
 Level: TypeAlias = Literal["may", "encrypt", "fingerprint", "verify"]
+ClientCertificate: TypeAlias = Literal["none", "ask", "require"]
 
 
 @final
@@ -50,6 +53,8 @@ class TLSProfile:
     :param suites: TLS 1.3 cipher suites, separated by colons, or None for OpenSSL's own.
     :param tickets: whether sessions may be resumed.
     :param ticket_lifetime: seconds.
+    :param client_certificate: whether a server asks for one. It never fails a handshake over it, ``require`` no more
+        than ``ask``: what is not proved is for the protocol to refuse. Sessions are then not resumed.
     """
 
     minimum: str = "TLSv1.2"
@@ -58,6 +63,7 @@ class TLSProfile:
     suites: str | None = None
     tickets: bool = True
     ticket_lifetime: int = 7200
+    client_certificate: ClientCertificate = "none"
 
 
 def _context(method: int, profile: TLSProfile) -> SSL.Context:
@@ -123,13 +129,17 @@ def _use_with_own_chain(context: SSL.Context, credential: Credential) -> None:
 class Vhost:
     """The context for a name, and the channel binding of each certificate that it can show.
 
+    :param clients: what judges the certificate that clients are asked for; None where they are not asked.
     :param end_point: the ``tls-server-end-point`` binding when there is only one certificate, else None.
     """
 
-    __slots__ = ("_end_points", "context", "end_point")
+    __slots__ = ("_end_points", "clients", "context", "end_point")
 
-    def __init__(self, context: SSL.Context, credentials: Sequence[Credential]) -> None:
+    def __init__(
+        self, context: SSL.Context, credentials: Sequence[Credential], clients: ClientTrust | None = None
+    ) -> None:
         self.context: Final = context
+        self.clients: Final = clients
         self._end_points: Final = {credential.certificate: credential.end_point for credential in credentials}
         self.end_point: Final = credentials[0].end_point if len(credentials) == 1 else None
 
@@ -143,9 +153,13 @@ class Vhost:
 
 @final
 class ServerContexts:
-    """One immutable set of contexts, chosen among by server name. Made by ``server_contexts``."""
+    """One immutable set of contexts, chosen among by server name. Made by ``server_contexts``.
 
-    __slots__ = ("_default", "_exact", "_wildcard", "credentials")
+    :param credentials: what they were made with.
+    :param clients: what judges client certificates, here or in contexts that ask for them.
+    """
+
+    __slots__ = ("_default", "_exact", "_wildcard", "clients", "credentials")
 
     def __init__(
         self,
@@ -153,11 +167,13 @@ class ServerContexts:
         exact: Mapping[str, Vhost],
         wildcard: Mapping[str, Vhost],
         credentials: tuple[Credential, ...],
+        clients: ClientTrust | None = None,
     ) -> None:
         self._default: Final = default
         self._exact: Final = dict(exact)
         self._wildcard: Final = dict(wildcard)
         self.credentials: Final = credentials
+        self.clients: Final = clients or ClientTrust()
 
     def select(self, server_name: str | None) -> Vhost:
         """The vhost for an SNI host name; the default for a name we do not know and for none (RFC 7672 §8.1)."""
@@ -173,22 +189,26 @@ class ServerContexts:
         return self.select(server_name).context
 
 
-def server_contexts(credentials: Sequence[Credential], profile: TLSProfile | None = None) -> ServerContexts:
+def server_contexts(
+    credentials: Sequence[Credential], profile: TLSProfile | None = None, clients: ClientTrust | None = None
+) -> ServerContexts:
     """Build the contexts of a server.
 
     :param credentials: the first is the default, for unknown names and for none. Certificates for one name with keys
         of several kinds (ECDSA and RSA) share a context, and the client's abilities decide between them; of two with
         the same kind of key the first is shown.
+    :param clients: what judges client certificates, where the profile asks for them; by default nobody is believed.
     :raises ConfigError: when the profile or the credentials cannot be used.
     """
     if not credentials:
         raise ConfigError("tls: a server needs at least one certificate")
-    profile = profile or TLSProfile()
+    profile, clients = profile or TLSProfile(), clients or ClientTrust()
+    asked = None if profile.client_certificate == "none" else clients
     made: dict[tuple[Credential, ...], Vhost] = {}
 
     def vhost(members: tuple[Credential, ...]) -> Vhost:
         if members not in made:
-            made[members] = Vhost(_server_context(members, profile), members)
+            made[members] = Vhost(_server_context(members, profile), members, asked)
         return made[members]
 
     first = credentials[0]
@@ -203,7 +223,7 @@ def server_contexts(credentials: Sequence[Credential], profile: TLSProfile | Non
             exact[name] = chosen
     if len(made) == 1:
         exact, wildcard = {}, {}  # nothing to choose
-    return ServerContexts(default, exact, wildcard, tuple(credentials))
+    return ServerContexts(default, exact, wildcard, tuple(credentials), clients)
 
 
 def shown_for(name: str, credentials: Sequence[Credential]) -> tuple[Credential, ...]:
@@ -228,9 +248,34 @@ def _server_context(credentials: Sequence[Credential], profile: TLSProfile) -> S
         raise ConfigError(f"{credentials[0].source}: OpenSSL refuses this certificate or key") from error
     context.set_session_id(_SESSION_CONTEXT)
     context.set_timeout(profile.ticket_lifetime)
-    if not profile.tickets:
+    asks = profile.client_certificate != "none"
+    if asks:
+        _ask(context)
+    if not profile.tickets or asks:  # a resumed session has no certificate chain to judge
         context.set_options(SSL.OP_NO_TICKET)  # and with no cache, TLS 1.3's stateful tickets resume nothing either
     return context
+
+
+def _ask(context: SSL.Context) -> None:
+    """Ask for a certificate and take any: the verdict comes after the handshake.
+
+    Without a callback OpenSSL ends the handshake over a certificate that it cannot verify. A callback is a piece of
+    code made at run time.
+
+    :raises ConfigError: where memory that is both writable and executable is forbidden (MemoryDenyWriteExecute).
+    """
+    try:
+        context.set_verify(SSL.VERIFY_PEER, _accept)
+    except MemoryError as error:
+        raise ConfigError(
+            "clients cannot be asked for certificates where memory may not be writable and executable at once",
+            hint="remove MemoryDenyWriteExecute from the unit, or tls.client_certificate and every rule that asks for "
+            "or relays by certificates",
+        ) from error
+
+
+def _accept(connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, ok: int) -> bool:
+    return True
 
 
 @final
@@ -240,12 +285,16 @@ class ClientContext:
     :param context: never verifies by itself: the verdict is given after the handshake.
     :param trust: the anchors for that verdict.
     :param sessions: what may be resumed.
+    :param observable: whether OpenSSL tells what it does to whoever observes a handshake (``tls.observer``).
     """
 
-    __slots__ = ("context", "sessions", "trust")
+    __slots__ = ("context", "observable", "sessions", "trust")
 
-    def __init__(self, context: SSL.Context, trust: TrustStore, sessions: SessionCache) -> None:
+    def __init__(
+        self, context: SSL.Context, trust: TrustStore, sessions: SessionCache, *, observable: bool = False
+    ) -> None:
         self.context: Final = context
+        self.observable: Final = observable
         self.trust: Final = trust
         self.sessions: Final = sessions
 
@@ -257,6 +306,8 @@ def client_context(
     *,
     trust: TrustStore | None = None,
     sessions: SessionCache | None = None,
+    observable: bool = False,
+    keylog: Callable[[bytes], None] | None = None,
 ) -> ClientContext:
     """Build the context of a client.
 
@@ -264,7 +315,10 @@ def client_context(
     :param credential: the client's own certificate, if it has one.
     :param trust: the anchors themselves, instead of ``ca_file``.
     :param sessions: the cache to use; a new one by default. ``SessionCache(0)`` never resumes.
-    :raises ConfigError: when the profile or the credential cannot be used.
+    :param observable: make OpenSSL's states and alerts known to observers, for a trace. Where that needs memory that is
+        forbidden (``tls.observer``), the context is made without it.
+    :param keylog: gets the keys of all sessions, line by line: whoever has them can decrypt the connections.
+    :raises ConfigError: when the profile or the credential cannot be used, or ``keylog`` not here.
     :raises CertificateError: when the authorities cannot be loaded.
     """
     profile = profile or TLSProfile()
@@ -279,7 +333,11 @@ def client_context(
         context.set_options(SSL.OP_NO_TICKET)
     if sessions is None:  # an empty cache is false, too
         sessions = SessionCache()
-    return ClientContext(context, trust or TrustStore.load(ca_file), sessions if profile.tickets else SessionCache(0))
+    observable = observable and make_observable(context)
+    if keylog is not None:
+        log_keys(context, keylog)
+    trust = trust or TrustStore.load(ca_file)
+    return ClientContext(context, trust, sessions if profile.tickets else SessionCache(0), observable=observable)
 
 
 @final

@@ -195,7 +195,10 @@ def parse_key(block: bytes, source: str) -> PrivateKey:
             hint="store it without a passphrase, readable by the server alone",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise CertificateError(f"{source}: the private key cannot be parsed: {error}") from error
+        raise CertificateError(
+            f"{source}: the private key cannot be read: it is cut off, damaged or of an unknown kind",
+            hint="`openssl pkey -noout -check -in FILE` says more; `gatepost cert new` makes a new one",
+        ) from error
     if not isinstance(key, PrivateKey):
         raise CertificateError(f"{source}: {key_weakness(key)} cannot be used for TLS")
     return key

@@ -27,6 +27,7 @@ from gatepost.tls.clienthello import HelloRefused, is_foreign, read_client_hello
 from gatepost.tls.contexts import ClientTLS, ServerContexts, Vhost
 from gatepost.tls.credential import end_point_binding
 from gatepost.tls.evidence import client_evidence, facts, server_evidence
+from gatepost.tls.observer import HandshakeObserver, state_of
 from gatepost.tls.sessions import SessionKey, StoredSession
 from gatepost.tls.stream import TLSStream, error_reason, read_all
 from gatepost.tls.verify import claimed_names, match_fingerprint, verify_peer
@@ -97,7 +98,7 @@ def _refusal(error: SSL.Error, received: bytes | bytearray, sent: bytes) -> Hand
 class _Handshake:
     """What both sides have in common: the buffers, and the end."""
 
-    __slots__ = ("_connection", "_flight", "_origin", "_out", "_over", "_received", "_total")
+    __slots__ = ("_connection", "_flight", "_observer", "_origin", "_out", "_over", "_polls", "_received", "_total")
 
     _received: bytes | bytearray
 
@@ -109,11 +110,19 @@ class _Handshake:
         self._flight = b""  # the server's plaintext flight
         self._out = b""
         self._over = False
+        self._observer: HandshakeObserver | None = None
+        self._polls = False
 
     @property
     def origin(self) -> Origin:
         """Where the connection came from."""
         return self._origin
+
+    def observe(self, observer: HandshakeObserver) -> None:
+        """Tell ``observer`` what happens from now on, as far as that is seen without a callback."""
+        self._observer = observer
+        self._polls = True
+        observer.uninformed()
 
     def receive(self, data: bytes) -> None:
         """Take octets from the network."""
@@ -163,6 +172,8 @@ class _Handshake:
                 self._out += out
                 self._end()
                 raise _refusal(error, received, out) from error
+            if self._polls and self._observer is not None:
+                self._observer.state(state_of(connection))
             self._received = received[end:]
             if complete:
                 return True
@@ -283,22 +294,39 @@ class ClientHandshake(_Handshake):
     :param settings: the context, the name, and how much must be proved.
     :param ready: the token of the spent plaintext engine.
     :param at: the time of the verdict on the certificate, in seconds since the epoch; by default the time it is given.
+    :param observer: told what happens.
     :raises LocalProtocolError: when the token is a server's, or was spent before.
     """
 
     __slots__ = ("_at", "_key", "_offered", "_settings")
 
-    def __init__(self, settings: ClientTLS, ready: UpgradeReady, *, at: float | None = None) -> None:
-        self._begin_client(settings, _spend(ready, Role.CLIENT), at)
+    def __init__(
+        self,
+        settings: ClientTLS,
+        ready: UpgradeReady,
+        *,
+        at: float | None = None,
+        observer: HandshakeObserver | None = None,
+    ) -> None:
+        self._begin_client(settings, _spend(ready, Role.CLIENT), at, observer)
 
     @classmethod
-    def implicit(cls, settings: ClientTLS, origin: Origin, *, at: float | None = None) -> ClientHandshake:
+    def implicit(
+        cls,
+        settings: ClientTLS,
+        origin: Origin,
+        *,
+        at: float | None = None,
+        observer: HandshakeObserver | None = None,
+    ) -> ClientHandshake:
         """The handshake of a connection that is private from its first octet (RFC 8314 §3)."""
         self = cls.__new__(cls)
-        self._begin_client(settings, origin, at)
+        self._begin_client(settings, origin, at, observer)
         return self
 
-    def _begin_client(self, settings: ClientTLS, origin: Origin, at: float | None) -> None:
+    def _begin_client(
+        self, settings: ClientTLS, origin: Origin, at: float | None, observer: HandshakeObserver | None
+    ) -> None:
         self._begin(origin)
         self._settings = settings
         self._at = at
@@ -306,8 +334,12 @@ class ClientHandshake(_Handshake):
             *origin.peer, settings.server_name, settings.level, settings.names, settings.alpn, settings.pins,
         )  # fmt: skip
         self._offered: StoredSession | None = settings.context.sessions.take(self._key)
+        if self._offered is not None and self._offered.context is not settings.context.context:
+            self._offered = None  # made by another context, with other anchors: it is worth nothing here
         self._connection = connection = SSL.Connection(settings.context.context)
         connection.set_connect_state()
+        if observer is not None:
+            self._watched_by(observer, connection)
         if settings.sni is not None:
             connection.set_tlsext_host_name(settings.sni)
         if settings.alpn:
@@ -342,6 +374,13 @@ class ClientHandshake(_Handshake):
             return None
         return self._complete(connection, self._out + out)
 
+    def _watched_by(self, observer: HandshakeObserver, connection: SSL.Connection) -> None:
+        if self._settings.context.observable:
+            self._observer = observer
+            connection.set_app_data(observer)
+        else:
+            self.observe(observer)
+
     def _watch(self, received: bytes | bytearray, end: int) -> None:
         if len(self._flight) < _FLIGHT_LIMIT:  # the ServerHello and what follows it is at the beginning
             self._flight += received[:end]
@@ -360,6 +399,8 @@ class ClientHandshake(_Handshake):
         else:
             certificates = connection.get_peer_cert_chain() or []
             chain = tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in certificates)
+        if self._observer is not None:
+            self._observer.certificates(chain)
         try:
             verification = self._judge(chain)
         except VerificationError:
@@ -405,4 +446,4 @@ def _keep_session(settings: ClientTLS, key: SessionKey, connection: SSL.Connecti
     """Keep the session for the next connection, with the first plaintext: the ticket has come (RFC 8446 §4.6.1)."""
     session = connection.get_session()
     if session is not None:
-        settings.context.sessions.store(key, StoredSession(session, chain))
+        settings.context.sessions.store(key, StoredSession(session, chain, settings.context.context))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeAlias
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from gatepost.errors import HandshakeError
 from gatepost.tls.contexts import Vhost
@@ -13,7 +13,7 @@ from gatepost.wire.upgrade import TLSEvidence, Verification, _mint_evidence
 
 _EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 §4.2
 _EXPORTER_LENGTH: Final = 32
-_NONE: Final = Verification("none")
+_UNASKED: Final = Verification("none")
 
 
 class _Parameters(NamedTuple):
@@ -91,6 +91,7 @@ def server_evidence(
     :param server_name: what the ClientHello asked for.
     """
     hello, (version, cipher, bits, group) = _own_facts(connection, flight)
+    chain = () if vhost.clients is None else _shown(connection)
     return _mint_evidence(
         version=version,
         cipher=cipher,
@@ -98,12 +99,21 @@ def server_evidence(
         group=group,
         server_name=server_name,
         alpn=None,  # answering none is allowed (RFC 7301 §3.2): the listener already says the protocol
-        peer_chain=(),
-        verification=_NONE,
+        peer_chain=chain,
+        verification=_UNASKED if vhost.clients is None else vhost.clients.judge(chain),
         resumed=hello.resumed,
         tls_exporter=_exporter(connection, version, hello) if bindings else None,
         tls_server_end_point=vhost.end_point_of(connection, resumed=hello.resumed) if bindings else None,
     )
+
+
+def _shown(connection: SSL.Connection) -> tuple[bytes, ...]:
+    """What a client showed, DER, leaf first: OpenSSL keeps its leaf apart from the rest of the chain."""
+    leaf = connection.get_peer_certificate()
+    if leaf is None:
+        return ()
+    chain = (leaf, *(connection.get_peer_cert_chain() or ()))
+    return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in chain)
 
 
 def client_evidence(

@@ -14,8 +14,11 @@ import unicodedata
 from typing import Final
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from gatepost.errors import LocalProtocolError
+from gatepost.wire.certified import canonical_mailbox
+from gatepost.wire.upgrade import EMAIL_PREFIX
 
 _LETTERS_AND_DIGITS: Final = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
 _LDH: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -116,16 +119,36 @@ def subject_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName 
 
 
 def printable_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The DNS names, addresses and mailboxes that a certificate carries, safe to write to a log; at most a hundred."""
+    """The DNS names, addresses and mailboxes that a certificate carries, safe to write to a log; at most a hundred
+    of a kind. Mailboxes are written as ``email:a@b``.
+    """
     try:
         names = subject_names(certificate)
     except ValueError:
         return ()
+    mailboxes = tuple(f"{EMAIL_PREFIX}{mailbox}" for mailbox in certificate_mailboxes(certificate))
     if names is None:
-        return ()
+        return mailboxes
     found = [
         *names.get_values_for_type(x509.DNSName),
         *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
-        *names.get_values_for_type(x509.RFC822Name),
     ]
-    return tuple(ascii(name)[1:-1] for name in found[:100])
+    return (*(ascii(name)[1:-1] for name in found[:100]), *mailboxes)
+
+
+def certificate_mailboxes(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The mail addresses that a certificate is for, in the form that is compared; at most a hundred.
+
+    Those of its subjectAltName (rfc822Name); only where there is none the ``emailAddress`` of the subject, as old
+    authorities wrote it (RFC 5280 §4.1.2.6). What is no address, for instance one with a NUL in it, is left out; the
+    common name never counts.
+    """
+    try:
+        names = subject_names(certificate)
+        found: list[object] = [] if names is None else list(names.get_values_for_type(x509.RFC822Name))
+        if not found:
+            found = [each.value for each in certificate.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)]
+    except ValueError:
+        return ()
+    mailboxes = (canonical_mailbox(each) for each in found[:100] if isinstance(each, str))
+    return tuple(dict.fromkeys(mailbox for mailbox in mailboxes if mailbox is not None))

@@ -87,6 +87,11 @@ class TrustStore:
         store.set_flags(flags)
         return store
 
+    @property
+    def crls(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """The revocation lists."""
+        return self._crls
+
     @classmethod
     def load(cls, ca_file: Path | None = None, *, crl_file: Path | None = None) -> TrustStore:
         """Load a CA file, or the system's bundle when none is given, and a file of revocation lists.

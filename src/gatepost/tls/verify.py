@@ -10,7 +10,7 @@ There is no boolean result: the verdict is a value when it is good and an except
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -75,7 +75,7 @@ def verify_peer(
     *,
     trust: TrustStore,
     names: tuple[str, ...],
-    purpose: Purpose,
+    purpose: Purpose | None,
     at: float,
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> Verification:
@@ -85,7 +85,7 @@ def verify_peer(
     :param trust: the anchors, and their revocation lists.
     :param names: reference names; one of them must be in the certificate; ``.example.com`` is any name below that one.
         Empty: the name is not asked.
-    :param purpose: what the peer is to us: a ``server`` or a ``client``.
+    :param purpose: what the peer is to us: a ``server`` or a ``client``; None: the certificate may be for anything.
     :param at: the time of the judgement, in seconds since the epoch.
     :param crls: further revocation lists.
     :return: ``verified``, or ``trusted`` when no name was asked for.
@@ -103,7 +103,8 @@ def verify_peer(
     try:
         for depth, certificate in enumerate(path):
             _check_strength(certificate, anchor=depth > 0 and depth == len(path) - 1)
-            _check_purpose(certificate, purpose, leaf=depth == 0)
+            if purpose is not None:
+                _check_purpose(certificate, purpose, leaf=depth == 0)
         if references and not any(certificate_matches(path[0], reference) for reference in references):
             raise _failure(
                 "wrong-name",
@@ -115,7 +116,7 @@ def verify_peer(
     return Verification("verified" if references else "trusted", "", printable_names(path[0]))
 
 
-def match_fingerprint(chain: tuple[bytes, ...], fingerprints: tuple[str, ...]) -> Verification:
+def match_fingerprint(chain: tuple[bytes, ...], fingerprints: Collection[str]) -> Verification:
     """Judge a peer by the SHA-256 of its certificate or of its public key alone: not by issuer, names or dates.
 
     :param chain: what the peer sent, as DER, leaf first.

@@ -38,6 +38,9 @@ _CLIENT_HELLO_PREFIX: Final[tuple[frozenset[int] | None, ...]] = (
     None,
     frozenset({1}),
 )
+EMAIL_PREFIX: Final = "email:"
+"""Begins the names of a ``Verification`` that are mail addresses."""
+
 _RECORD_LENGTH_LIMIT: Final = 16384  # RFC 8446 §5.1: the fragment of a plaintext record
 
 
@@ -81,12 +84,26 @@ class Verification:
         ``trusted`` (the chain is good, no name was asked for), ``verified`` (chain and name are good), ``pinned`` (the
         certificate or its key is one that was named by its fingerprint; nothing else was asked).
     :param reason: for ``untrusted``, what failed, in words; otherwise empty.
-    :param names: the DNS names, addresses and mailboxes that the certificate carries, for the log.
+    :param names: the DNS names, addresses and mailboxes (``email:a@b``) that the certificate carries.
     """
 
     status: str
     reason: str = ""
     names: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """The peer in one word: its first mail address, or its first name; empty when there is none. No more than a
+        claim where the status says ``untrusted``."""
+        if not self.names:
+            return ""
+        named = next((name for name in self.names if name.startswith(EMAIL_PREFIX)), self.names[0])
+        return named.removeprefix(EMAIL_PREFIX)
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether nothing is wrong but that a revocation list is missing or out of date."""
+        return self.reason.startswith("revocation-unknown")
 
 
 @final
@@ -123,6 +140,11 @@ class TLSEvidence:
     def __post_init__(self, _mint: _Mint) -> None:
         if _mint is not _MINT:
             raise LocalProtocolError("TLSEvidence is minted by a completed handshake, never constructed")
+
+    @property
+    def peer_names(self) -> tuple[str, ...]:
+        """The names that the peer's certificate carries, proved or not: ``verification`` says which."""
+        return self.verification.names
 
 
 def _mint_evidence(

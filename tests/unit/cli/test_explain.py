@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.unit.cli.conftest import Gatepost
+
+from gatepost.testing.ca import DAY, TestAuthority
 
 RULES = """
 hostname = "mx.example.org"
@@ -64,7 +68,7 @@ def test_inbound_covers_every_listener(gatepost: Gatepost) -> None:
     """Without --listener each has its own decision."""
     found = gatepost("--json", "explain", "inbound", "192.0.2.7").json
     assert [(one["listener"], one["decision"].partition(":")[0]) for one in found] == [
-        ("mx", "deny"), ("submission", "deny"), ("submissions", "deny"),
+        ("mx", "deny"), ("submission", "deny"), ("submissions", "deny"), ("pop3", "deny"), ("pop3s", "deny"),
     ]  # fmt: skip
 
 
@@ -104,9 +108,80 @@ def test_outbound_knows_address_literals(gatepost: Gatepost) -> None:
 
 def test_relay_says_who_may(gatepost: Gatepost) -> None:
     """Where a login decides, no relay rule counts: the listener is not listed."""
-    allowed, refused = (gatepost("explain", "relay", "--from", ip, "--json").json for ip in ("10.1.1.1", "127.0.0.1"))
+    allowed, refused = (gatepost("explain", "relay", ip, "--json").json for ip in ("10.1.1.1", "127.0.0.1"))
     assert [(one["listener"], one["rule"]) for one in allowed] == [("mx", "relay[0] (gatepost.toml:22)")]
     assert [one["decision"] for one in refused] == ["may not relay"]
+
+
+@pytest.fixture
+def clients(tmp_path: Path) -> TestAuthority:
+    """An authority for clients, in a configuration that goes by their certificates."""
+    authority = TestAuthority("an authority for clients")
+    (tmp_path / "clients.pem").write_bytes(authority.pem)
+    (tmp_path / "crl.pem").write_bytes(authority.crl().public_bytes(Encoding.PEM))
+    (tmp_path / "gatepost.toml").write_text(
+        'data = "/nonexistent/x"\n[tls]\nclient_ca = "clients.pem"\nclient_crl = "crl.pem"\n'
+        '[[inbound]]\nfrom = "192.0.2.9"\nclient_certificate = "none"\n'
+        '[[relay]]\nfrom = "10.0.0.0/8"\ncertificate_email = "branch@client.example"\n'
+    )
+    authority.issue(x509.RFC822Name("branch@client.example")).write(tmp_path / "branch.pem")
+    authority.issue("x.example", not_after=authority.now - DAY).write(tmp_path / "expired.pem")
+    return authority
+
+
+def test_relay_judges_a_certificate_as_the_server_would(gatepost: Gatepost, clients: TestAuthority) -> None:
+    """Whether it proves anything, why not, whom it is for, and what follows for that client."""
+    done = gatepost("explain", "relay", "10.0.0.1", "--certificate", "branch.pem", "--listener", "mx")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0] == "client 10.0.0.1, certificate branch.pem, listener mx: may relay, without a login"
+    assert lines[1] == "  by relay[0] (gatepost.toml:8)"
+    assert "  note: the certificate verifies with client_ca" in lines
+    assert any(line.startswith("  note: it is for branch@client.example; its SHA-256 is ") for line in lines)
+    assert any(line.endswith("no certificate is seen there, only addresses count") for line in lines)
+    done = gatepost("explain", "relay", "10.0.0.1", "--certificate", "expired.pem")
+    assert "may not relay" in done.out
+    assert "note: the certificate proves nothing: expired: " in done.out
+
+
+def test_relay_says_who_is_not_asked_for_a_certificate(gatepost: Gatepost, clients: TestAuthority) -> None:
+    """Elsewhere it is asked, and the explanation says what to try."""
+    (found,) = gatepost("--json", "explain", "relay", "192.0.2.9", "--certificate", "branch.pem").json
+    assert found["decision"] == "may not relay"
+    assert "this client is not asked for a certificate, by inbound[0] (gatepost.toml:5)" in found["notes"]
+    (found,) = gatepost("--json", "explain", "relay", "10.0.0.1").json
+    assert found["notes"] == ["this client is asked for a certificate: --certificate FILE says what one would do"]
+    assert found["rules"][0]["close"]
+
+
+def test_relay_needs_no_address_for_a_certificate(gatepost: Gatepost, clients: TestAuthority) -> None:
+    """Rules that go by the address too may decide otherwise, and say so."""
+    (found,) = gatepost("--json", "explain", "relay", "--certificate", "branch.pem").json
+    assert found["decision"] == "may not relay"
+    assert found["rules"][0]["why"] == "the client's address is not known"
+
+
+def test_relay_says_that_a_revocation_list_has_expired(
+    gatepost: Gatepost, clients: TestAuthority, tmp_path: Path
+) -> None:
+    """It fails closed, here as there."""
+    stale = clients.crl(next_update=clients.now - DAY)
+    (tmp_path / "crl.pem").write_bytes(stale.public_bytes(Encoding.PEM))
+    done = gatepost("explain", "relay", "10.0.0.1", "--certificate", "branch.pem")
+    assert "may not relay" in done.out and "CRL has expired" in done.out
+    (tmp_path / "crl.pem").write_text("nothing")
+    done = gatepost("explain", "relay", "10.0.0.1", "--certificate", "branch.pem")
+    assert done.code == 78
+    assert "crl.pem: holds no revocation list" in done.err
+    assert "crl.pem: holds no revocation list" in gatepost("config", "check", "--full").err
+
+
+def test_inbound_shows_whether_a_certificate_is_asked_for(gatepost: Gatepost, clients: TestAuthority) -> None:
+    """With the rule that does, and what becomes of one."""
+    done = gatepost("explain", "inbound", "10.0.0.1", "--listener", "mx")
+    assert "client_certificate = ask" in done.out and "relay[0] (gatepost.toml:8)" in done.out
+    assert "the client comes back with a session     a full handshake each time" in done.out
+    assert "judged behind the handshake, which does not fail over it" in done.out
 
 
 @pytest.mark.parametrize(
@@ -116,7 +191,9 @@ def test_relay_says_who_may(gatepost: Gatepost) -> None:
         (("inbound", "192.0.2.1", "--listener", "xm"), 'no such listener as "xm"'),
         (("outbound", "a b"), "neither an address nor a domain"),
         (("outbound", "a.example", "--ip", "x"), '"x" is not an IP address'),
-        (("relay", "--from", "10.0.0.1", "--listener", "submission"), "there are: mx."),
+        (("relay", "10.0.0.1", "--listener", "submission"), "there are: mx."),
+        (("relay",), "the ADDRESS of a client, --certificate FILE, or both"),
+        (("relay", "x"), '"x" is not an IP address'),
     ],
 )
 def test_wrong_questions_are_refused(gatepost: Gatepost, arguments: tuple[str, ...], words: str) -> None:

@@ -36,7 +36,7 @@ def test_defaults_serve_this_machine_alone() -> None:
     """Without any file everything has a value, and only loopback is listened on."""
     config = load()
     assert config.source is None
-    assert [listener.name for listener in config.listener] == ["mx", "submission", "submissions"]
+    assert [listener.name for listener in config.listener] == ["mx", "submission", "submissions", "pop3", "pop3s"]
     assert all(bind.startswith(("127.0.0.1:", "[::1]:")) for each in config.listener for bind in each.bind)
     assert "localhost" in config.domains and config.hostname in config.domains
     assert config.tls.minimum == "TLSv1.2"
@@ -103,7 +103,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         ":2: workers: must be a whole number",
         ":3: log: must be one of 'text' or 'json'; did you mean json?",
         ":5: tls.key: a key without a certificate; set tls.certificate too",
-        ":8: listener[0].protocol: must be one of 'smtp', 'submission' or 'lmtp'; did you mean submission?",
+        ":8: listener[0].protocol: must be one of 'smtp', 'submission', 'lmtp' or 'pop3'; did you mean submission?",
         (
             ':10: listener[0].bind[1]: "::25" needs brackets around its IPv6 address; '
             'write "address:port", an IPv6 address as "[address]:port"'
@@ -137,6 +137,8 @@ def test_problem_in_conf_d_names_that_file(tmp_path: Path) -> None:
             '[[listener]]\nname="a"\nprotocol="submission"\nbind="127.0.0.1:1"\nstarttls="deny"',
             "could never take a login",
         ),
+        ('domains = ["a.example"]\n[reflector]\naddress = "ping@b.example"', "is in none of `domains`"),
+        ('[reflector]\naddress = "ping"', "is not an address"),
         ('[[listener]]\nname="a"\nprotocol="smtp"\nbind=["127.0.0.1:1","127.0.0.1:1"]', "bound twice"),
         ('[[listener]]\nname="a"\nprotocol="smtp"\nbind=["127.0.0.1:1","0.0.0.0:1"]', "bound twice"),
         (
@@ -213,9 +215,10 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
 def test_every_path_of_the_schema_is_made_absolute() -> None:
     """The list of path keys follows the schema by itself."""
     assert {".".join(map(str, key)) for key in path_keys()} == {
-        "data", "run_directory", "tls.certificate", "tls.key", "tls.ca_file",
+        "data", "run_directory", "tls.certificate", "tls.key", "tls.ca_file", "tls.client_ca",
+        "tls.client_crl",
         "delivery.ca_file", "delivery.smarthost_password_file", "certificate.file", "certificate.key",
-        "outbound.ca", "outbound.client_certificate",
+        "outbound.ca", "outbound.crl", "outbound.client_certificate",
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gatepost.config.lists import ListFiles
 from gatepost.config.load import load
-from gatepost.config.policies import inbound_policy, outbound_policy, relay_policy
+from gatepost.config.policies import ground_of, inbound_policy, outbound_policy, relay_policy
 from gatepost.config.schema import Config
 from gatepost.errors import ConfigError
 from gatepost.policy.outbound import Facts
@@ -38,12 +38,17 @@ PIN = "ab" * 32
         ('[[inbound]]\nstarttls = "deny"\nfrom = ["!10.0.0.3"]', "exclusions only"),
         ('[[inbound]]\nstarttls = "deny"\nfrom = []', "must have at least 1 entry"),
         ('[[inbound]]\nstarttls = "deny"\nfrom = ["file:"]', "names no file"),
-        ('[[inbound]]\nstarttls = "deny"\nlisteners = ["pop3"]', 'there is no listener "pop3"; known here: mx'),
+        ('[[inbound]]\nstarttls = "deny"\nlisteners = ["imap"]', 'there is no listener "imap"; known here: mx'),
         ('[[inbound]]\nstarttls = "deny"\nlisteners = ["submision"]', "did you mean submission?"),
         ('[[inbound]]\nminimum = "TLSv1.3"\nmaximum = "TLSv1.2"', "is older than this rule's minimum"),
         ('[[inbound]]\nminimum = "TLSv1.3"\nciphers = "ECDHE"', "ciphers are for TLS 1.2"),
         ('[[inbound]]\nmaximum = "TLSv1.2"\nsuites = "X"', "suites are for TLS 1.3"),
-        ('[[inbound]]\nclient_certificate = "ask"', "clients are not asked for certificates in this version"),
+        ('[[inbound]]\nclient_certificate = "no"', "client_certificate: must be one of"),
+        ('[[inbound]]\nclient_certificate = "require"', "no certificate would do: set tls.client_ca"),
+        ('[tls]\nclient_certificate = "require"', "tls.client_certificate: no certificate would do"),
+        ('[tls]\nclient_crl = "crl.pem"', "revokes certificates of no authority; set tls.client_ca"),
+        ('[tls]\ntickets = 3', "tls.tickets: must be at most 2"),
+        ('[tls]\ntickets = true', "tls.tickets: must be a whole number"),
         ('[[inbound]]\nform = ["10.0.0.1"]\nstarttls = "deny"', "form: unknown key; did you mean from?"),
         ('[[outbound]]\nto = ["example.com"]', "this rule decides nothing; set level"),
         ('[[outbound]]\nlevel = "dane"', '"dane" needs signed DNS'),
@@ -63,7 +68,11 @@ PIN = "ab" * 32
         ('[[relay]]\nfrom = ["*"]', "lets the whole Internet relay"),
         ('[[relay]]\nfrom = ["0.0.0.0/1", "128.0.0.0/1"]', "lets the whole Internet relay"),
         ('[[relay]]\nfrom = ["10.0.0.1"]\nlisteners = ["submission"]', "a login decides"),
-        ('[[relay]]\ncertificate_email = ["a@example.org"]', "certificates in this version"),
+        ('[[relay]]\ncertificate_email = ["a@example.org"]', "set tls.client_ca to the authority that is believed"),
+        ('[tls]\nclient_ca = "c"\n[[relay]]\ncertificate_email = "alice"', '"alice" is not a mail address'),
+        ('[tls]\nclient_ca = "c"\n[[relay]]\nfrom = "10.0.0.1"\ncertificate_email = []', "must have at least 1 entry"),
+        ('[[relay]]\ncertificate_fingerprint = "ab"', "is not a SHA-256 in 64 hexadecimal digits"),
+        (f'[[relay]]\ncertificate_fingerprint = "{PIN}"\nlisteners = ["submission"]', "a login decides"),
         ('[delivery]\ntls_only_listed = true\ntls_level = "verify"', "which tls_level forbids"),
     ],
 )  # fmt: skip
@@ -174,3 +183,60 @@ def test_change_of_a_list_is_seen_once(tmp_path: Path) -> None:
     assert changed == [] and problem.message.startswith(f'{path}:1: "nonsense"')
     assert files.refresh() == ([], [])
     assert files.addresses([f"file:{path}"]).matches("10.0.0.3")
+
+
+def test_relay_rules_by_certificate_keep_what_they_say(tmp_path: Path) -> None:
+    """Addresses in the form that is compared, fingerprints without colons; `from` may be left out, or be everybody."""
+    (tmp_path / "g.toml").write_text(
+        '[tls]\nclient_ca = "ca.pem"\nclient_crl = "crl.pem"\ntickets = 0\nclient_certificate = "require"\n'
+        '[[relay]]\ncertificate_email = "Ann@EXAMPLE.org"\n'
+        f'[[relay]]\nfrom = "*"\ncertificate_fingerprint = ["{PIN.upper()}", "sha256:{":".join([PIN[:2]] * 32)}"]\n'
+    )
+    config = load(tmp_path / "g.toml")
+    assert (config.tls.client_ca, config.tls.client_crl) == (tmp_path / "ca.pem", tmp_path / "crl.pem")
+    assert (config.tls.tickets, config.tls.client_certificate) == (0, "require")
+    assert config.relay[0].certificate_email == ("Ann@example.org",)
+    assert config.relay[1].certificate_fingerprint == (PIN, PIN[:2] * 32)
+
+
+ASKING = """
+[tls]
+client_ca = "ca.pem"
+[[inbound]]
+from = "10.0.0.9"
+client_certificate = "none"
+[[relay]]
+from = "10.1.0.0/16"
+[[relay]]
+from = "10.0.0.0/8"
+certificate_email = "ann@example.org"
+"""
+
+
+def _asked(config: Config, address: str, listener: int = 0) -> tuple[str, str]:
+    policy = inbound_policy(config, ListFiles())
+    decision = policy.decide(address, ground_of(config, config.listener[listener]))
+    return decision.handshake.client_certificate, decision.decision.settings["client_certificate"].source.name
+
+
+def test_clients_are_asked_where_a_certificate_could_let_them_relay(tmp_path: Path) -> None:
+    """And nowhere else: not at submission, not whom a rule excepts, not who relays by its address before."""
+    config = _load(tmp_path, ASKING)
+    assert _asked(config, "10.0.0.1") == ("ask", "relay[1]")
+    assert _asked(config, "10.0.0.9") == ("none", "inbound[0]")
+    assert _asked(config, "10.1.0.1") == ("none", "relay[0]")
+    assert _asked(config, "192.0.2.1") == ("none", "tls")
+    assert config.listener[1].protocol == "submission"
+    assert _asked(config, "10.0.0.1", 1) == ("none", "tls")
+    policy = inbound_policy(config, ListFiles())
+    found = policy.handshakes(ground_of(config, each) for each in config.listener)
+    assert {each.client_certificate for each in found} == {"none", "ask"}
+
+
+def test_relay_rules_do_not_weaken_what_is_required(tmp_path: Path) -> None:
+    """``require`` for everybody stays that where a relay rule would only ask."""
+    config = _load(
+        tmp_path, ASKING.replace('client_ca = "ca.pem"', 'client_ca = "ca.pem"\nclient_certificate = "require"')
+    )
+    assert _asked(config, "10.0.0.1") == ("require", "tls")
+    assert _asked(config, "10.0.0.9") == ("none", "inbound[0]")

@@ -12,7 +12,7 @@ from gatepost.policy.inbound import Ground, Handshake, InboundPolicy, InboundRul
 from gatepost.policy.levels import DEMANDS, Answer, Fate, Level, foresee
 from gatepost.policy.names import NameList
 from gatepost.policy.outbound import Facts, OutboundPolicy, OutboundRule
-from gatepost.policy.relay import RelayPolicy, RelayRule
+from gatepost.policy.relay import RelayPolicy, RelayRule, Shown
 from gatepost.policy.rules import Source
 
 HERE = Source("listener[0]", "g.toml:1")
@@ -41,6 +41,29 @@ def test_inbound_outlook_follows_the_decision() -> None:
     limited = InboundPolicy((), Handshake("TLSv1.2", "TLSv1.2", resumption=False))
     assert outlook(limited, "offer")["the client speaks TLSv1.2 to TLSv1.2"] == "mail is taken over TLS"
     assert outlook(limited, "offer")["the client comes back with a session"] == "a full handshake each time"
+
+
+def test_inbound_outlook_says_what_becomes_of_certificates() -> None:
+    """Where one is asked for; required, what a client without hears, and that the clear is another way in."""
+    asked = InboundPolicy((), Handshake(client_certificate="ask"))
+    assert outlook(asked, "offer")["the client shows a certificate"].startswith("judged behind the handshake")
+    assert outlook(asked, "offer")["the client comes back with a session"] == "a full handshake each time"
+    assert "the client shows a certificate" not in outlook(InboundPolicy(), "offer")
+    required = InboundPolicy((), Handshake(client_certificate="require"))
+    unproved = "the client shows none that proves anything"
+    assert outlook(required, "offer")[unproved].startswith("554 5.7.0 to MAIL; 454 4.7.0 ")
+    assert outlook(required, "offer", protocol="submission")[unproved].startswith("554 5.7.0 to AUTH and MAIL")
+    assert outlook(required, "offer", protocol="pop3")[unproved] == "-ERR to every login"
+    for starttls, notes in (("offer", 1), ("require", 0)):
+        decision = required.decide("192.0.2.1", Ground("mx", starttls, False, HERE))  # type: ignore[arg-type]
+        assert len(explain_inbound(decision, protocol="smtp").notes) == notes
+
+
+def test_pop3_outlook_speaks_of_pop3() -> None:
+    """STLS, -ERR and logins."""
+    found = outlook(InboundPolicy(), "deny", protocol="pop3")
+    assert found["the client asks for STLS"].startswith("-ERR")
+    assert outlook(InboundPolicy(), "offer", protocol="pop3")["the client stays in the clear"].startswith("-ERR")
 
 
 def test_versions_that_exclude_each_other_are_said_so() -> None:
@@ -113,6 +136,19 @@ def test_relay_is_explained_with_what_a_recipient_is_answered() -> None:
     assert (allowed.rule, refused.rule) == ("relay[0] (g.toml:3)", "default: nobody relays")
     assert dict(refused.outlook)["a recipient in another domain"] == "550 5.7.1 Relaying denied"
     assert dict(allowed.outlook)["a recipient in another domain"].startswith("250")
+
+
+def test_relay_by_certificate_is_explained_with_the_certificate() -> None:
+    """Why it counts or not, and that the clear knows no certificates."""
+    policy = RelayPolicy((RelayRule(Source("relay[0]", "g.toml:3"), mailboxes=frozenset({"a@b.example"})),))
+    proved = policy.decide("192.0.2.1", "mx", Shown("trusted", "", ("a@b.example",), ("ab",)))
+    explanation = explain_relay(proved, certificate="client.pem", notes=("a note",))
+    assert explanation.question["certificate"] == "client.pem"
+    assert explanation.notes == ("a note",)
+    assert "the client stays in the clear" in dict(explanation.outlook)
+    refused = explain_relay(policy.decide("192.0.2.1", "mx", Shown("untrusted", "expired: long ago")))
+    assert "the client stays in the clear" not in dict(refused.outlook)
+    assert any("expired: long ago" in line for line in refused.lines(every_rule=True))
 
 
 def test_rule_that_came_early_enough_is_not_listed_twice() -> None:

@@ -1,4 +1,4 @@
-"""The real server gives a TLS 1.3 client one session ticket, where OpenSSL's default is two."""
+"""The real server gives a TLS 1.3 client as many session tickets as it is told, where OpenSSL's default is two."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from tests.unit.serve.real_server import Client
 
+from gatepost.config.schema import Config
+from gatepost.errors import ConfigError
+from gatepost.serve.preparation import refuse_fixed
 from gatepost.testing.handshakes import client_side
 from gatepost.tls.contexts import ClientTLS, client_context
 from gatepost.tls.stream import TLSStream
@@ -36,11 +39,14 @@ def _secured(client: Client) -> TLSStream:
     return stream
 
 
-def test_serve_gives_one_ticket(start_real: StartReal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind the handshake come one ticket and the reply to EHLO: two records."""
+@pytest.mark.parametrize(("tables", "tickets"), [("", 1), ("[tls]\ntickets = 0", 0), ("[tls]\ntickets = 2", 2)])
+def test_serve_gives_that_many_tickets(
+    start_real: StartReal, monkeypatch: pytest.MonkeyPatch, tables: str, tickets: int
+) -> None:
+    """Behind the handshake come the tickets, one by default, and the reply to EHLO, each a record."""
     monkeypatch.delenv("OPENSSL_CONF", raising=False)
     assert "OPENSSL_CONF" not in os.environ
-    server = start_real()
+    server = start_real("", tables)
     client = Client.connect(server.port)
     assert client.say("STARTTLS").startswith("220")
     stream = _secured(client)
@@ -54,4 +60,12 @@ def test_serve_gives_one_ticket(start_real: StartReal, monkeypatch: pytest.Monke
         received += data
         text += stream.receive(data)
     client.close()
-    assert _records(received) == 2
+    assert _records(received) == tickets + 1
+
+
+def test_number_of_tickets_is_fixed_at_the_start() -> None:
+    """OpenSSL reads it once: a reload that changes it is refused, not half in force."""
+    old, new = (Config.model_validate({"tls": {"tickets": number}}) for number in (1, 0))
+    refuse_fixed(old, old)
+    with pytest.raises(ConfigError, match=r"tls\.tickets: cannot change while the server runs"):
+        refuse_fixed(old, new)

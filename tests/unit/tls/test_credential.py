@@ -125,7 +125,7 @@ def _bad_names(path: Path) -> None:
         (_no_certificate, "holds no certificate"),
         (_no_key, "holds no private key"),
         (_broken_certificate, "certificate cannot be parsed"),
-        (_broken_key, "private key cannot be parsed"),
+        (_broken_key, "private key cannot be read: it is cut off"),
         (_encrypted_key, "encrypted"),
         (_foreign_key, "X25519"),
         (_other_key, "does not match"),

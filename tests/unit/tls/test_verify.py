@@ -39,7 +39,7 @@ def test_trusted_without_a_name_and_verified_with_one() -> None:
     issued = AUTHORITY.issue(NAME, "192.0.2.1", x509.RFC822Name("postmaster@example.test"))
     plain = verify_peer(issued.der, trust=TRUST, names=(), purpose="server", at=time.time())
     assert plain.status == "trusted"
-    assert plain.names == (NAME, "192.0.2.1", "postmaster@example.test")
+    assert plain.names == (NAME, "192.0.2.1", "email:postmaster@example.test")
     assert judge(issued) == "verified"
 
 

@@ -24,6 +24,7 @@ from gatepost.service.smtp.plain import PlainSession
 from gatepost.wire.smtp import events
 from gatepost.wire.smtp.address import Mailbox
 from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.server import PlainServer
 
 if TYPE_CHECKING:
     from gatepost.service.smtp.connection import Connection
@@ -37,8 +38,8 @@ class LocalSession(PlainSession):
 
     __slots__ = ("_uid",)
 
-    def __init__(self, connection: Connection, channel: PlainChannel) -> None:
-        super().__init__(connection, channel)
+    def __init__(self, connection: Connection, channel: PlainChannel, engine: PlainServer) -> None:
+        super().__init__(connection, channel, engine)
         self._uid = connection.origin.uid
         if self._uid is not None:
             self._user = connection.record.user = _login_name(self._uid)

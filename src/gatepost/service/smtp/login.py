@@ -17,7 +17,8 @@ from gatepost.accounts.verifiers import PasswordCheck
 from gatepost.errors import GatepostError, StoreError
 from gatepost.observe import logs
 from gatepost.service.smtp import refusals
-from gatepost.service.smtp.port import MECHANISMS
+from gatepost.service.smtp.port import EXTERNAL, MECHANISMS
+from gatepost.wire.sasl.external import ServerExternal
 from gatepost.wire.sasl.mechanisms import offer, serve
 from gatepost.wire.sasl.outcome import (
     Challenge,
@@ -25,6 +26,7 @@ from gatepost.wire.sasl.outcome import (
     FailureKind,
     NeedPassword,
     NeedScram,
+    ServerMechanism,
     ServerStep,
     Success,
     bindings_of,
@@ -56,18 +58,26 @@ class Login:
     :param client: the session that is told what to say.
     :param evidence: what the handshake proved, for channel bindings.
     :param mechanism: its name, in upper case.
+    :param certified: the user that the client's certificate proves it to be; empty when it is nobody's.
     """
 
     __slots__ = ("_client", "_connection", "_mechanism", "_name", "_user")
 
-    def __init__(self, client: Client, connection: Connection, evidence: TLSEvidence, mechanism: str) -> None:
+    def __init__(
+        self, client: Client, connection: Connection, evidence: TLSEvidence, mechanism: str, certified: str = ""
+    ) -> None:
         bindings = bindings_of(evidence)
         self._client = client
         self._connection = connection
         self._name = mechanism
         self._user = ""
         nonce = b64encode(os.urandom(18)).decode()
-        self._mechanism = serve(mechanism, offer(MECHANISMS, bindings), bindings, nonce=nonce)
+        self._mechanism: ServerMechanism | None
+        if mechanism == EXTERNAL and certified:
+            self._user = certified
+            self._mechanism = ServerExternal(certified)
+        else:
+            self._mechanism = serve(mechanism, offer(MECHANISMS, bindings), bindings, nonce=nonce)
 
     def step(self, data: bytes | None) -> None:
         """Take what the client sent."""
@@ -142,7 +152,7 @@ class Login:
         services, origin = self._connection.port.services, self._connection.origin
         self._count("success")
         user = services.verifiers.identity(identity)
-        if self._name.startswith("SCRAM"):
+        if self._name == EXTERNAL or self._name.startswith("SCRAM"):
             self._remember(lambda: services.verifiers.record_login(identity))
         logs.event("auth.succeeded", connection=origin.connection, rip=origin.peer[0], user=user, mechanism=self._name)
         self._client.logged_in(user)

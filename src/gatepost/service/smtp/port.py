@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,15 +14,16 @@ from gatepost.accounts.verifiers import Verifiers
 from gatepost.config.policies import RELAYING, ground_of
 from gatepost.config.schema import Config, Listener
 from gatepost.observe.metrics import Counters
-from gatepost.policy.inbound import Starttls
+from gatepost.policy.inbound import Asked, Starttls
+from gatepost.policy.relay import RelayPolicy
 from gatepost.service.intake import Intake
 from gatepost.service.limits import Limits
 from gatepost.service.policies import Policies
 from gatepost.service.smtp.terms import Terms
 from gatepost.service.smtp.transaction import BodyWriter
+from gatepost.service.tally import Tally
 from gatepost.tls.contexts import ServerContexts
 from gatepost.wire.smtp.profile import ServerProfile
-from gatepost.wire.upgrade import TLSEvidence
 
 LOCAL: Final = "local"  # the listener of the local socket that ``sendmail`` hands its messages to
 ALPN: Final[dict[str, frozenset[str]]] = {
@@ -34,6 +33,7 @@ ALPN: Final[dict[str, frozenset[str]]] = {
     LOCAL: frozenset(),
 }
 MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
+EXTERNAL: Final = "EXTERNAL"  # for a client whose certificate is a user's
 CHECKS_AT_ONCE: Final = 2  # argon2 takes 64 MiB each
 CHECKS_WAITING: Final = 64
 REMEMBERED: Final = 4096  # addresses whose terms are kept
@@ -72,48 +72,17 @@ class Bodies(Protocol):
     def __call__(self, identifier: str, /) -> BodyWriter: ...
 
 
-class Tally:
-    """The columns of the shared counters that a listener counts in, looked up once."""
+class SMTPTally(Tally):
+    """What an SMTP listener counts beside what every listener does."""
 
-    __slots__ = (
-        "_counters", "_handshakes", "_sessions", "accepted", "accepted_octets", "add", "connections", "count", "errors",
-        "open", "recipients", "rejected",
-    )  # fmt: skip
+    __slots__ = ("accepted", "accepted_octets", "recipients", "rejected")
 
     def __init__(self, counters: Counters, listener: str) -> None:
-        self._counters = counters
-        self._handshakes: dict[tuple[str, str | None, bool], int] = {}
-        self._sessions = {
-            tls: counters.index("smtp_sessions_total", listener=listener, tls=tls)
-            for tls in ("none", "starttls", "implicit")
-        }
-        self.add: Final = counters.add
-        self.count: Final = counters.count
-        self.connections: Final = counters.index("smtp_connections_total", listener=listener)
-        self.open: Final = counters.index("smtp_connections_open", listener=listener)
-        self.errors: Final = counters.index("smtp_protocol_errors_total", listener=listener)
+        super().__init__(counters, "smtp", listener)
         self.rejected: Final = counters.index("smtp_commands_rejected_total", listener=listener)
         self.accepted: Final = counters.index("messages_accepted_total", listener=listener)
         self.accepted_octets: Final = counters.index("messages_accepted_bytes_total", listener=listener)
         self.recipients: Final = counters.index("recipients_accepted_total", listener=listener)
-
-    def session(self, tls: str) -> None:
-        """Count a session that ended: ``none``, ``starttls`` or ``implicit``."""
-        self.add(self._sessions[tls])
-
-    def handshake(self, evidence: TLSEvidence) -> None:
-        """Count a handshake that completed."""
-        key = (evidence.version, evidence.group, evidence.resumed)
-        column = self._handshakes.get(key)
-        if column is None:
-            column = self._handshakes[key] = self._counters.index(
-                "tls_handshakes_total",
-                direction="inbound",
-                version=evidence.version,
-                group=evidence.group or "none",
-                result="resumed" if evidence.resumed else "full",
-            )
-        self.add(column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +116,9 @@ class Port:
     """
 
     __slots__ = (
-        "_generation", "_ground", "_known", "_policies", "_profiles", "_usual", "alpn", "command_seconds", "complete",
-        "contexts", "data_seconds", "implicit", "listener", "local", "number", "services", "submission", "tally",
+        "_generation", "_ground", "_known", "_policies", "_profiles", "_usual", "alpn", "bindings", "clock",
+        "command_seconds", "complete", "contexts", "data_seconds", "handshake_seconds", "implicit", "listener",
+        "local", "name", "now", "number", "services", "submission", "tally",
     )  # fmt: skip
 
     def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
@@ -163,15 +133,21 @@ class Port:
         self.command_seconds: Final = services.config.limits.command_timeout
         self.data_seconds: Final = services.config.limits.data_timeout
         self.alpn: Final = ALPN[listener.protocol]
-        self.tally: Final = Tally(services.counters, listener.name)
+        self.name: Final = listener.name
+        self.bindings: Final = self.submission
+        self.handshake_seconds: Final = services.config.limits.handshake_timeout
+        self.now: Final = services.loop.time
+        self.clock: Final = services.clock
+        self.tally: Final = SMTPTally(services.counters, listener.name)
         self._policies: Final = None if self.local else services.policies
         self._ground: Final = ground_of(services.config, listener)
-        self._profiles: dict[tuple[Starttls, bool], ServerProfile] = {}
+        self._profiles: dict[tuple[Starttls, bool, bool], ServerProfile] = {}
         wanted = "implicit" if self.implicit else listener.starttls
         # Without TLS contexts STARTTLS is not offered, whatever the listener says.
         starttls = listener.starttls if contexts is not None or self.implicit else "deny"
+        asked = services.config.tls.client_certificate
         self._usual: Final = {
-            lenient: Terms(self._profile(starttls, normalise=lenient), contexts, wanted) for lenient in (False, True)
+            lenient: self._terms(starttls, contexts, wanted, lenient=lenient, asked=asked) for lenient in (False, True)
         }
         self._known: dict[str, Terms] = {}  # what the rules say of an address
         self._generation: object = None
@@ -206,18 +182,40 @@ class Port:
         relay = ""
         if self.listener.protocol in RELAYING:
             relay = policies.relay.decide(address, self.listener.name).rule
-        return Terms(
-            self._profile(decision.starttls, normalise=self._lenient(address)),
-            contexts, decision.wanted, decision.rule, relay, refusal,
+        asked = decision.handshake.client_certificate
+        certified = self.listener.protocol in RELAYING and asked != "none" and policies.relay.certified
+        return self._terms(
+            decision.starttls, contexts, decision.wanted, decision.rule, relay, refusal,
+            lenient=self._lenient(address), asked=asked, relaying=policies.relay if certified else None,
         )  # fmt: skip
 
-    def _profile(self, starttls: Starttls, *, normalise: bool) -> ServerProfile:
-        known = self._profiles.get((starttls, normalise))
+    def _terms(
+        self,
+        starttls: Starttls,
+        contexts: ServerContexts | None,
+        wanted: str,
+        rule: str = "listener",
+        relay: str = "",
+        refusal: str = "",
+        *,
+        lenient: bool,
+        asked: Asked,
+        relaying: RelayPolicy | None = None,
+    ) -> Terms:
+        external = None
+        if self.submission and asked != "none":
+            external = self._profile(starttls, normalise=lenient, external=True)
+        profile = self._profile(starttls, normalise=lenient)
+        return Terms(profile, contexts, wanted, rule, relay, refusal, asked=asked, relaying=relaying, external=external)
+
+    def _profile(self, starttls: Starttls, *, normalise: bool, external: bool = False) -> ServerProfile:
+        key = (starttls, normalise, external)
+        known = self._profiles.get(key)
         if known is None:
-            known = self._profiles[starttls, normalise] = self._make_profile(starttls, normalise=normalise)
+            known = self._profiles[key] = self._make_profile(starttls, normalise=normalise, external=external)
         return known
 
-    def _make_profile(self, starttls: Starttls, *, normalise: bool) -> ServerProfile:
+    def _make_profile(self, starttls: Starttls, *, normalise: bool, external: bool) -> ServerProfile:
         config, listener = self.services.config, self.listener
         offered = not self.implicit and starttls != "deny"
         return ServerProfile(
@@ -226,7 +224,7 @@ class Port:
             dialect="LMTP" if listener.protocol == "lmtp" else "SMTP",
             starttls=offered,
             require_tls=offered and (starttls == "require" or self.submission),
-            auth_mechanisms=MECHANISMS if self.submission else (),
+            auth_mechanisms=((EXTERNAL,) if external else ()) + (MECHANISMS if self.submission else ()),
             require_auth=self.submission,
             max_size=config.limits.message_size,
             max_recipients=config.limits.recipients,
@@ -238,17 +236,3 @@ class Port:
 def local_listener() -> Listener:
     """The settings of the local socket: not a listener of the configuration, but served like one."""
     return Listener.model_construct(name=LOCAL, protocol=LOCAL, bind=(), tls="starttls", starttls="deny")
-
-
-_serial = itertools.count(1)
-_RANDOM = [os.urandom(3).hex(), os.getpid()]
-
-
-def new_identifier() -> str:
-    """A new identifier of a message or a connection: it sorts by time and is never used again.
-
-    Microseconds, then random digits of this process, then a serial number: no two processes make the same one.
-    """
-    if _RANDOM[1] != os.getpid():  # after a fork
-        _RANDOM[:] = [os.urandom(3).hex(), os.getpid()]
-    return f"{time.time_ns() // 1000:013x}{_RANDOM[0]}{next(_serial) & 0xFFFF:04x}"

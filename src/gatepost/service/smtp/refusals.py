@@ -1,13 +1,13 @@
-"""What the service refuses with: one table, so that the words and codes of all refusals can be read in one place."""
+"""What the service refuses with: one table, so that the words and codes of all refusals can be read in one place.
+
+What every server of ours says at the end of a session stands in ``gatepost.smtp.conversation``.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from gatepost.wire.smtp.reply import Reply
-
-SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Service shutting down, try again later")
-TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing the connection")
 
 TOO_MANY_HERE: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections from your address")
@@ -24,6 +24,9 @@ LOOPING: Final = Reply(554, "5.4.6", "Too many hops: this message goes in circle
 
 CANNOT_STORE: Final = Reply(452, "4.3.1", "Cannot store the message now, try again later")
 CANNOT_LOOK_UP: Final = Reply(451, "4.3.0", "Cannot look that up now, try again later")
+
+NO_CERTIFICATE: Final = Reply(554, "5.7.0", "A client certificate that we can verify is required here")
+CERTIFICATE_UNCHECKED: Final = Reply(454, "4.7.0", "Your certificate cannot be checked for revocation now, try later")
 
 LOGIN_FAILED: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
 LOGIN_MALFORMED: Final = Reply(501, "5.5.2", "The authentication response is malformed")

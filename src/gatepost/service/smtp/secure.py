@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gatepost.errors import StoreError
 from gatepost.net.channel import SecureChannel
+from gatepost.observe import logs
+from gatepost.policy.inbound import Asked
+from gatepost.policy.relay import PROVED
+from gatepost.service.certified import shown, user_of
 from gatepost.service.smtp import refusals
 from gatepost.service.smtp.login import FAILURES_A_SESSION, Login
 from gatepost.service.smtp.session import Session
@@ -14,7 +18,7 @@ from gatepost.wire.smtp import events
 from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.server import SecureServer
-from gatepost.wire.upgrade import TLSEvidence
+from gatepost.wire.upgrade import TLSEvidence, Verification
 
 if TYPE_CHECKING:
     from gatepost.service.smtp.connection import Connection
@@ -23,12 +27,22 @@ if TYPE_CHECKING:
 class SecureSession(Session):
     """A session inside TLS: made from the secure channel, that is from origin and evidence, and nothing else."""
 
-    __slots__ = ("_failures", "_login")
+    __slots__ = ("_certified", "_failures", "_login", "_shown", "_unproved")
 
     def __init__(self, connection: Connection, channel: SecureChannel) -> None:
-        origin = channel.origin
-        engine = SecureServer(origin, channel.evidence, connection.terms.profile)
-        super().__init__(connection, channel, engine)
+        origin, evidence, terms = channel.origin, channel.evidence, connection.terms
+        self._shown: Final = shown(evidence.peer_chain, evidence.verification)
+        self._unproved: Final = _unproved(terms.asked, evidence.verification)
+        self._certified = ""
+        profile = terms.profile
+        if terms.external is not None and self._shown.status == "trusted":
+            try:
+                self._certified = user_of(self._shown, connection.port.services.verifiers)
+            except StoreError as error:
+                logs.event("store.failed", severity="error", connection=origin.connection, reason=str(error))
+            if self._certified:
+                profile = terms.external
+        super().__init__(connection, channel, SecureServer(origin, evidence, profile))
         self._login: Login | None = None
         self._failures = 0
 
@@ -37,10 +51,19 @@ class SecureSession(Session):
         return channel.evidence if isinstance(channel, SecureChannel) else None
 
     def _may_relay(self) -> bool:
-        return bool(self._user) or super()._may_relay()
+        if self._user:
+            return True
+        connection = self._connection
+        if (rules := connection.terms.relaying) is None:
+            return super()._may_relay()
+        rule = rules.decide(connection.origin.peer[0], connection.origin.listener, self._shown).rule
+        connection.record.relay = rule or connection.record.relay
+        return bool(rule)
 
     def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
         """A login sends as itself (RFC 6409 §6.1). The null path is for reports that its programs send."""
+        if self._unproved is not None:
+            return self._unproved
         if not self._connection.port.submission or sender is None:
             return None
         try:
@@ -73,7 +96,10 @@ class SecureSession(Session):
     def _on_auth(self, event: events.AuthRequested) -> None:
         evidence = self._evidence()
         assert evidence is not None
-        self._login = Login(self, self._connection, evidence, event.mechanism)
+        if self._unproved is not None:
+            self._refuse(self._unproved)
+            return
+        self._login = Login(self, self._connection, evidence, event.mechanism, self._certified)
         self._login.step(event.initial)
 
     def _on_auth_response(self, event: events.AuthResponse) -> None:
@@ -104,12 +130,23 @@ class SecureSession(Session):
         self._failures += 1
         self._engine.answer(answer)
         if self._failures >= FAILURES_A_SESSION:
-            self._connection.record.outcome = "too many failed logins"
+            self._connection.outcome = "too many failed logins"
             self.hang_up(refusals.TOO_MANY_LOGINS)
 
     def resume(self) -> None:
         """A login's answer came later: go on."""
         self._resume()
+
+
+def _unproved(asked: Asked, verification: Verification) -> Reply | None:
+    """What mail and logins are refused with where a certificate is required; None where they are not.
+
+    RFC 3207 §4.1 has 554 for a handshake that did not reach what the policy asks for. A list of ours that has expired
+    is our fault, and the mail should come again.
+    """
+    if asked != "require" or verification.status in PROVED:
+        return None
+    return refusals.CERTIFICATE_UNCHECKED if verification.unchecked else refusals.NO_CERTIFICATE
 
 
 SecureSession._handlers = {

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from gatepost.accounts.resolution import Broken, Found, NotOurs
 from gatepost.errors import StoreError
 from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.net.identifiers import new_identifier
 from gatepost.observe import logs
 from gatepost.queue.item import LOCAL, BodyRef, NewRecipient
 from gatepost.service.smtp import refusals
-from gatepost.service.smtp.port import new_identifier
+from gatepost.service.smtp.arrival import arrival_line
 from gatepost.service.smtp.transaction import AcceptedRecipient, Additions, Transaction, date_line
+from gatepost.smtp.conversation import PROGRESS, Conversation
 from gatepost.wire.smtp import events, reply
 from gatepost.wire.smtp.address import Mailbox, parse_mailbox
 from gatepost.wire.smtp.received import protocol_keyword, received
@@ -29,127 +30,28 @@ from gatepost.wire.upgrade import TLSEvidence
 if TYPE_CHECKING:
     from gatepost.service.smtp.connection import Connection
 
-BACKLOG_LIMIT: Final = 1 << 17  # octets that may wait in the engine while it waits for us
 SYNC_LIMIT: Final = 1 << 22  # octets of a file that a fast disk syncs while the loop waits
-_PROGRESS: Final = 4096  # octets of content that count as progress within the data timeout
 
 
-class Session:
+class Session(Conversation):
     """What both sessions do: everything but the upgrade and the login. See ``plain`` and ``secure``."""
 
-    __slots__ = (
-        "_accepted", "_channel", "_connection", "_draining", "_engine", "_hello", "_in_content", "_progress",
-        "_refused", "_transaction", "_user",
-    )  # fmt: skip
+    __slots__ = ("_accepted", "_hello", "_refused", "_transaction", "_user")
 
-    _handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {}
+    _connection: Connection
 
     def __init__(
         self, connection: Connection, channel: PlainChannel | SecureChannel, engine: PlainServer | SecureServer
     ) -> None:
-        self._connection = connection
-        self._channel: PlainChannel | SecureChannel | None = channel
-        self._engine = engine
+        super().__init__(connection, channel, engine)
         self._hello = ""
         self._user = ""
         self._transaction: Transaction | None = None
-        self._in_content = False
-        self._progress = 0  # octets of content since its clock was set
-        self._draining = False
         self._accepted = 0  # recipients, in all transactions
         self._refused = 0  # commands
 
-    # Lifetime
-
-    @property
-    def alive(self) -> bool:
-        """Whether there is anybody to answer."""
-        return self._channel is not None
-
-    def greet(self) -> None:
-        """Say the greeting, and wait for the first command."""
-        self._engine.greet()
-        self.await_command()
-        self._flush()
-
-    def await_command(self) -> None:
-        """Start the clock of the next command."""
-        self._connection.wait(self._connection.port.command_seconds, "command")
-
-    def drain(self) -> None:
-        """End at once when nothing is under way, else after the message that is."""
-        self._draining = True
-        if self._transaction is None and not self._engine.waiting:
-            self._connection.record.outcome = "drained"
-            self.hang_up(refusals.SHUTTING_DOWN)
-
-    def hang_up(self, last: Reply) -> None:
-        """Say one last reply and close."""
-        self._abandon()
-        self._engine.shutdown(last)
-        self._close(linger=True)
-
-    def data_received(self, data: bytes) -> None:
-        self._engine.receive(data)
-        self._pump()
-
-    def eof_received(self) -> None:
-        if self._channel is None:
-            return
-        self._engine.receive_eof()
-        self._pump()
-        if not self._engine.waiting:  # else the answer is still to come, and the peer may still read it
-            self._close()
-
-    def connection_lost(self, error: OSError | None) -> None:
-        self._abandon()
-        self._channel = None
-        self._connection.ended()
-
-    def _pump(self) -> None:
-        """Answer everything that can be answered, then write it all at once."""
-        engine, handlers = self._engine, self._handlers
-        event = engine.next_event()
-        heard = event is not None
-        while event is not None:
-            handlers[type(event)](self, event)
-            event = engine.next_event()
-        channel = self._channel
-        if channel is None:
-            return
-        if out := engine.outgoing():
-            channel.send(out)
-        elif not heard:
-            return  # half a command: its clock is running
-        if engine.waiting:
-            if engine.backlog > BACKLOG_LIMIT:
-                channel.transport.pause()
-        elif not self._in_content:
-            self._connection.wait(self._connection.port.command_seconds, "command")
-        elif self._progress >= _PROGRESS:
-            self._progress = 0
-            self._connection.wait(self._connection.port.data_seconds, "data")
-
-    def _flush(self) -> None:
-        channel = self._channel
-        if channel is not None and (out := self._engine.outgoing()):
-            channel.send(out)
-
-    def _resume(self) -> None:
-        """An answer that was waited for was given: go on with what came meanwhile."""
-        channel = self._channel
-        if channel is None:
-            return
-        channel.transport.resume()
-        self._pump()
-        if self._draining and self._channel is not None:
-            self.drain()
-
-    def _close(self, *, linger: bool = False) -> None:
-        channel, self._channel = self._channel, None
-        if channel is None:
-            return
-        channel.close(self._engine.outgoing(), linger=linger)
+    def _idle(self) -> bool:
+        return self._transaction is None
 
     def _abandon(self) -> None:
         transaction, self._transaction = self._transaction, None
@@ -165,9 +67,6 @@ class Session:
     def _on_reset(self, event: events.Reset) -> None:
         self._abandon()
 
-    def _on_verify(self, event: events.Verify) -> None:
-        """Answered by the engine."""
-
     def _on_fault(self, event: events.Fault) -> None:
         connection = self._connection
         connection.record.errors += 1
@@ -180,15 +79,6 @@ class Session:
             reason=event.reason,
             line=event.line,
         )
-
-    def _on_quit(self, event: events.Quit) -> None:
-        self._connection.record.outcome = "quit"
-
-    def _on_ended(self, event: events.Ended) -> None:
-        record = self._connection.record
-        record.outcome = record.outcome or event.reason
-        self._abandon()
-        self._close(linger=event.reason != "quit")
 
     def _on_mail(self, event: events.Mail) -> None:
         connection = self._connection
@@ -260,8 +150,11 @@ class Session:
                 hops=config.limits.received_hops,
             ),
         )
+        transaction.origin = _origin_line(connection.origin.peer[0], user)
+        if transaction.leads_to(connection.port.services.directory.reflector):
+            transaction.origin = arrival_line(connection, evidence, hello=self._hello, user=user)
         self._in_content = True
-        self._progress = _PROGRESS
+        self._progress = PROGRESS
         self._engine.answer(reply.DATA_GO_AHEAD)
 
     def _on_content(self, event: events.Content) -> None:
@@ -316,10 +209,8 @@ class Session:
             self._committed(transaction, 0, StoreError(str(body)))
             self._resume()
             return
-        services, origin = self._connection.port.services, self._connection.origin
-        message = transaction.message(
-            body, received_at=services.clock(), origin=_origin_line(origin.peer[0], self._user), hold=False
-        )
+        services = self._connection.port.services
+        message = transaction.message(body, received_at=services.clock(), hold=False)
 
         def done(error: Exception | None) -> None:
             self._committed(transaction, message.size, error)
@@ -408,7 +299,7 @@ class Session:
         self._refused += 1
         self._engine.answer(answer)
         if self._refused > max(connection.port.services.config.limits.errors, self._accepted):
-            connection.record.outcome = "too many refusals"
+            connection.outcome = "too many refusals"
             self.hang_up(TOO_MANY_ERRORS)
 
     def _count_refusal(self, answer: Reply | None) -> None:
@@ -422,6 +313,7 @@ class Session:
 
 
 Session._handlers = {
+    **Conversation._handlers,
     events.Hello: Session._on_hello,
     events.Mail: Session._on_mail,
     events.Recipient: Session._on_recipient,
@@ -430,10 +322,7 @@ Session._handlers = {
     events.ContentEnds: Session._on_content_ends,
     events.ContentAborted: Session._on_content_aborted,
     events.Reset: Session._on_reset,
-    events.Verify: Session._on_verify,
     events.Fault: Session._on_fault,
-    events.Quit: Session._on_quit,
-    events.Ended: Session._on_ended,
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from gatepost.policy.inbound import Asked
+from gatepost.policy.relay import RelayPolicy
 from gatepost.tls.contexts import ServerContexts
 from gatepost.wire.smtp.profile import ServerProfile
 
@@ -17,10 +19,13 @@ class Terms:
     :param wanted: ``offer``, ``require``, ``deny`` or ``implicit``, for the log.
     :param rule: what decided that, for the log.
     :param relay: the rule by which the client may relay without a login; empty when it may not.
+    :param asked: whether the client is asked for a certificate: ``none``, ``ask`` or ``require``.
+    :param relaying: the rules that a certificate is held against; None where none could make a difference.
+    :param external: the profile for a session that may log in by its certificate, at submission.
     :param refusal: why the connection is closed before anything is said; usually empty.
     """
 
-    __slots__ = ("contexts", "profile", "refusal", "relay", "rule", "wanted")
+    __slots__ = ("asked", "contexts", "external", "profile", "refusal", "relay", "relaying", "rule", "wanted")
 
     def __init__(
         self,
@@ -30,6 +35,10 @@ class Terms:
         rule: str = "listener",
         relay: str = "",
         refusal: str = "",
+        *,
+        asked: Asked = "none",
+        relaying: RelayPolicy | None = None,
+        external: ServerProfile | None = None,
     ) -> None:
         self.profile: Final = profile
         self.contexts: Final = contexts
@@ -37,3 +46,6 @@ class Terms:
         self.rule: Final = rule
         self.relay: Final = relay
         self.refusal: Final = refusal
+        self.asked: Final = asked
+        self.relaying: Final = relaying
+        self.external: Final = external

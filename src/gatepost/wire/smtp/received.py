@@ -95,7 +95,7 @@ def _verified(evidence: TLSEvidence) -> str:
     status = evidence.verification.status
     if status == "none":
         return "(no client certificate))"
-    name = _safe(evidence.verification.names[0]) if evidence.verification.names else ""
+    name = _safe(evidence.verification.identity)
     return f"({_safe(status)} client certificate {name}))" if name else f"({_safe(status)} client certificate))"
 
 
