@@ -31,7 +31,7 @@ help:
 	@echo "make unit     the unit tests only"
 	@echo "make docs     write the documents that are made by programs"
 	@echo "make man      write the man pages into docs/man"
-	@echo "make wheel    build the wheel into dist, and look whether it is whole"
+	@echo "make wheel    build the wheel into dist, look whether it is whole, run the examples with it"
 	@echo "make fuzz     throw noise at every parser for a while"
 	@echo "make clean    remove what was set up; ./data stays"
 
@@ -64,11 +64,13 @@ man: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python docs/generate_api.py
 	$(BIN)/python docs/diagrams.py
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python packaging/check_wheel.py dist
+	$(BIN)/python packaging/check_installed.py dist
 
 fuzz: $(DEVEL)
 	$(BIN)/python fuzz/run.py

@@ -130,6 +130,7 @@ def test_attacker_cannot_talk_in_the_clear_after_tls(server: MailServer) -> None
     """Goal: raw text on the socket inside TLS is read as commands. The connection ends."""
     with Raw(server.ports["mx"]) as client:
         client.upgrade(server.ca_file)
+        os.set_blocking(client.sock.fileno(), True)  # a socket with a timeout is not
         os.write(client.sock.fileno(), b"NOOP\r\n" * 3)
         answer = b""
         while data := os.read(client.sock.fileno(), 65536):

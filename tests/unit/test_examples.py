@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import mailbox
+import smtplib
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from gatepost.testing.ca import TestAuthority
 from gatepost.testing.server import MailServer
@@ -68,10 +73,98 @@ def test_engine_pair_upgrades_and_refuses_an_injection() -> None:
     assert "answered: 554 5.5.0" in said
 
 
+def test_smtp_server_stores_what_it_takes(tmp_path: Path) -> None:
+    """Over STARTTLS, in a Maildir; it relays for nobody, and ends when it is told to."""
+    authority = TestAuthority()
+    certificate = authority.issue("localhost").write(tmp_path / "server.pem")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        str(EXAMPLES / "smtp_server.py"),
+        str(certificate),
+        str(tmp_path / "mail"),
+        "0",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        port = int(program.stdout.readline().split()[-1])
+        with smtplib.SMTP("localhost", port, local_hostname="client.example", timeout=60) as client:
+            client.starttls(context=ssl.create_default_context(cafile=str(tmp_path / "ca.pem")))
+            refused = client.sendmail(
+                "a@b.example", ["bob@example.test", "c@d.example"], MESSAGE.replace(b"\n", b"\r\n")
+            )
+        program.terminate()
+        assert (program.wait(60), program.stderr.read()) == (0, "")
+    assert refused == {"c@d.example": (550, b"5.7.1 Relaying denied")}
+    (stored,) = mailbox.Maildir(tmp_path / "mail")
+    assert stored["Subject"] == "tea"
+    assert "with ESMTPS id" in stored["Received"]
+    assert str(stored.get_payload()).splitlines() == [".At five?"]
+
+
+def test_smtp_server_has_forty_lines() -> None:
+    """Short enough to be read at once."""
+    assert len((EXAMPLES / "smtp_server.py").read_text().splitlines()) <= 40
+
+
+def test_extension_exists_inside_tls_alone() -> None:
+    """Unknown in the clear, listed inside, answered after the login."""
+    assert _run("extension.py").splitlines() == [
+        "in the clear: 500 5.5.1 Command not recognized",
+        "inside TLS: True",
+        "before the login: 530 5.7.0 Log in first",
+        "after it: 250 2.0.0 17 of 100 MB",
+    ]
+
+
+def test_fixture_serves_a_test_suite() -> None:
+    """As a reader would run it; the plugin is named in case this gatepost was installed before it had one."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "gatepost.testing.fixtures", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, str(EXAMPLES / "test_fixture.py")], capture_output=True, text=True, timeout=110, cwd=EXAMPLES.parent
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["client.py", "client_blocking.py"])
+def test_client_upgrades_and_says_what_was_proved(name: str, tmp_path: Path) -> None:
+    """Twelve lines, with a loop and without: the evidence, and a reply that came in private."""
+    with MailServer(tmp_path) as server:
+        said = _run(name, "localhost", str(server.port("submission")), str(server.ca_file))
+    assert said.splitlines() == [
+        "TLSv1.3 X25519MLKEM768 ('mx.example.test', 'localhost', '127.0.0.1')",
+        "250-mx.example.test",
+    ]
+
+
+def test_client_has_twelve_lines() -> None:
+    """Empty lines and the docstring aside."""
+    lines = (EXAMPLES / "client.py").read_text().splitlines()
+    assert sum(bool(line.strip()) for line in lines[1:]) <= 12
+
+
+def test_own_protocol_upgrades_and_refuses_an_injection() -> None:
+    """Once as it should be, once with a word behind the request."""
+    assert _run("own_protocol.py").splitlines() == [
+        "private: welcome to TLSv1.3",
+        "refused: 9 bytes stood behind the upgrade command",
+    ]
+
+
 def test_every_example_is_run_here() -> None:
     """A new example needs a test."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "client.py",
+        "client_blocking.py",
         "client_dialogue.py",
+        "own_protocol.py",
         "server_in_a_test.py",
         "engine_pair.py",
+        "smtp_server.py",
+        "extension.py",
+        "test_fixture.py",
     }

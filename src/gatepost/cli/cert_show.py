@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from gatepost.cli.exits import CommandError
 from gatepost.cli.manner import manner_hint
 from gatepost.cli.output import print_fields, print_json, printable
 from gatepost.cli.settings import Settings, common_options, pass_settings
+from gatepost.cli.target import Target, find_target, starttls_option
 from gatepost.errors import CertificateError, GatepostError
 
 if TYPE_CHECKING:
@@ -25,13 +25,10 @@ if TYPE_CHECKING:
     from gatepost.wire.dialogue import Dialogue
     from gatepost.wire.upgrade import Origin, TLSEvidence
 
-_PORTS = {"smtp": 25, "submission": 587}
-_IMPLICIT_PORTS = frozenset({443, 465, 993, 995})
-
 
 @click.command("show", short_help="Show a certificate, in a file or of a server.")
 @click.argument("target", metavar="FILE|HOST[:PORT]")
-@click.option("--starttls", type=click.Choice(sorted(_PORTS)), help="Ask the server to upgrade, in this protocol.")
+@starttls_option
 @click.option("--implicit", is_flag=True, help="TLS from the first byte: ports such as 465.")
 @click.option("--server-name", metavar="NAME", help="Name to ask for and to verify; else HOST.")
 @click.option("--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Trust these authorities.")
@@ -50,6 +47,7 @@ def command(
     """Show names, issuer, dates, key, chain and fingerprints, and whether a peer that verifies would accept it.
 
     What is no file is a server; without --starttls or --implicit the port decides, and STARTTLS in SMTP is the default.
+    Every protocol that gatepost connect knows can be asked.
     Exits with 0 when it verifies and 69 when it does not.
 
     \b
@@ -104,16 +102,15 @@ def _show_server(
 ) -> int:
     from cryptography import x509
 
-    from gatepost.config.endpoints import parse_endpoint
     from gatepost.tls.contexts import ClientTLS, client_context
 
     try:
-        host, port = parse_endpoint(target, default_port=465 if implicit else _PORTS[starttls or "smtp"])
-    except ValueError as error:
-        raise click.UsageError(f"{target}: neither a file nor a server: {error}") from None
+        found = find_target(target, starttls, implicit=implicit, default="smtp")
+    except click.UsageError as error:
+        raise click.UsageError(f"{error.message}; and there is no such file") from None
+    host, port = found.host, found.port
     tls = ClientTLS(client_context(trust=trust), server_name or host, level="encrypt")
-    implicit = implicit or (starttls is None and port in _IMPLICIT_PORTS)
-    evidence = _connect(host, port, tls, implicit=implicit, timeout=timeout)
+    evidence = _connect(found, tls, timeout=timeout)
     if not evidence.peer_chain:
         raise CommandError(f"{host} port {port} showed no certificate", exits.UNAVAILABLE)
     try:
@@ -129,12 +126,13 @@ def _show_server(
     return _show(settings, chain, extra, (good, "chain and name are good" if good else verification.reason))
 
 
-def _connect(host: str, port: int, tls: ClientTLS, *, implicit: bool, timeout: float) -> TLSEvidence:
+def _connect(target: Target, tls: ClientTLS, *, timeout: float) -> TLSEvidence:
     from gatepost.net.blocking import BlockingWire
 
+    host, port, implicit = target.host, target.port, target.implicit
     try:
         with BlockingWire(host, port, tls=tls, connect_seconds=timeout, handshake_seconds=timeout) as wire:
-            return wire.handshake() if implicit else wire.run(_upgrade(wire.origin, timeout))
+            return wire.handshake() if implicit else wire.run(_upgrade(wire.origin, target, tls, timeout))
     except OSError as error:
         code = exits.exit_code(error)
         raise CommandError(
@@ -146,17 +144,13 @@ def _connect(host: str, port: int, tls: ClientTLS, *, implicit: bool, timeout: f
         raise CommandError(printable(error.message), exits.UNAVAILABLE, hint=hint) from error
 
 
-def _upgrade(origin: Origin, timeout: float) -> Dialogue[TLSEvidence]:
+def _upgrade(origin: Origin, target: Target, tls: ClientTLS, timeout: float) -> Dialogue[TLSEvidence]:
+    from gatepost.net.ownname import own_name
     from gatepost.wire.dialogue import upgrade
-    from gatepost.wire.smtp.client import HELLO_NAME, PlainClient
-    from gatepost.wire.smtp.timeouts import ClientTimeouts
+    from gatepost.wire.recipes.recipe import ClientTerms
 
-    own = socket.gethostname()
-    timeouts = ClientTimeouts(greeting=timeout, hello=timeout, starttls=timeout)
-    client = PlainClient(origin, hostname=own if HELLO_NAME.fullmatch(own) else "localhost", timeouts=timeouts)
-    yield from client.greeting()
-    yield from client.hello()
-    return (yield from upgrade((yield from client.start_tls())))
+    terms = ClientTerms(own_name(), tls.server_name or target.host, timeout)
+    return (yield from upgrade((yield from target.recipe.client(origin, terms))))
 
 
 def _show(settings: Settings, chain: list[x509.Certificate], extra: dict[str, Any], verdict: tuple[bool, str]) -> int:

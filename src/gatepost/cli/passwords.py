@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import secrets
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
@@ -42,6 +44,33 @@ def from_file(path: Path) -> Secret:
     """
     with path.open("rb") as stream:
         return _line(stream.readline(LENGTH_LIMIT + 2), str(path))
+
+
+def from_keyring(service: str, user: str) -> Secret:
+    """What the desktop's or the system's keyring has for a user of a service, through the package ``keyring``.
+
+    :raises CommandError: when that package is not installed (69), the keyring cannot be opened (77), or it has no
+        password for them (65).
+    """
+    try:
+        keyring = importlib.import_module("keyring")
+        errors = importlib.import_module("keyring.errors")
+    except ImportError:
+        raise CommandError(
+            "the package keyring is not installed", exits.UNAVAILABLE, hint="pip install 'gatepost[keyring]'"
+        ) from None
+    try:
+        found: str | None = keyring.get_password(service, user)
+    except errors.KeyringError as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise CommandError(f"the keyring cannot be read: {text}", exits.NO_PERMISSION) from error
+    if not found:
+        raise CommandError(
+            f"the keyring has no password for {user} at {service}",
+            exits.DATA,
+            hint=f"store it with: keyring set {shlex.quote(service)} {shlex.quote(user)}",
+        )
+    return Secret(found.encode())
 
 
 def prompted(question: str, *, twice: bool) -> Secret:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import socket
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,13 +18,12 @@ from gatepost.cli.exits import CommandError
 from gatepost.cli.manner import manner_hint
 from gatepost.cli.output import print_json, printable, progress
 from gatepost.cli.settings import Settings, common_options, pass_settings
+from gatepost.cli.tracing import trace_options, traced
 from gatepost.errors import GatepostError, VerificationError
 
 if TYPE_CHECKING:
-    from gatepost.net.blocking import BlockingWire
-    from gatepost.wire.dialogue import Dialogue
+    from gatepost.net.trace import TraceLevel
     from gatepost.wire.sasl.secret import Secret
-    from gatepost.wire.smtp.client import SecureClient
     from gatepost.wire.smtp.envelope import Envelope, Submission
     from gatepost.wire.upgrade import TLSEvidence
 
@@ -64,6 +61,7 @@ class Request:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help=f"File whose first line is the password. Otherwise ${PASSWORD_VARIABLE}, otherwise it is asked for.",
 )
+@click.option("--password-keyring", is_flag=True, help="Take the password from the keyring, where HOST is its service.")
 @click.option("--from", "sender", metavar="ADDRESS", help="Envelope sender; otherwise that of the header.")
 @click.option(
     "--to", "recipients", metavar="ADDRESS", multiple=True, help="Recipient, again for more; else the header's."
@@ -82,6 +80,7 @@ class Request:
     show_default=True,
     help="For each step.",
 )
+@trace_options
 @common_options
 @pass_settings
 def command(
@@ -91,6 +90,8 @@ def command(
     recipients: tuple[str, ...],
     sender: str | None,
     subject: str | None,
+    trace: TraceLevel | None,
+    trace_file: Path | None,
     **given: Any,
 ) -> int:
     """Submit a message from FILE, or from standard input.
@@ -103,6 +104,7 @@ def command(
     """
     request = _request(**given)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(traced(trace, trace_file))
         stream = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
         envelope, pieces = _prepare(stream, sender or request.user, recipients, subject)
         total = None if stream is sys.stdin.buffer else file.stat().st_size
@@ -116,6 +118,7 @@ def _request(
     implicit: bool,
     user: str | None,
     password_file: Path | None,
+    password_keyring: bool,
     ca_file: Path | None,
     server_name: str | None,
     insecure_no_verify: bool,
@@ -129,16 +132,20 @@ def _request(
         raise click.UsageError(f"--server: {error}") from None
     if insecure_no_verify and ca_file is not None:
         raise click.UsageError("--insecure-no-verify takes any certificate; leave --ca-file out.")
-    password = None if user is None else _password(user, password_file)
+    if password_keyring and (user is None or password_file is not None):
+        raise click.UsageError("--password-keyring needs --user, and excludes --password-file.")
+    password = None if user is None else _password(user, password_file, host if password_keyring else "")
     return Request(host, port, implicit, server_name or host, not insecure_no_verify, ca_file, user, password, timeout)
 
 
-def _password(user: str, file: Path | None) -> Secret:
+def _password(user: str, file: Path | None, service: str) -> Secret:
     from gatepost.cli import passwords
     from gatepost.wire.sasl.secret import Secret
 
     if file is not None:
         return passwords.from_file(file)
+    if service:
+        return passwords.from_keyring(service, user)
     if from_environment := os.environ.get(PASSWORD_VARIABLE):
         return Secret(os.fsencode(from_environment))
     return passwords.prompted(f"Password for {user}", twice=False)
@@ -190,20 +197,25 @@ def _counted(pieces: Iterable[bytes], add: Any) -> Iterator[bytes]:
 def _deliver(
     request: Request, envelope: Envelope, pieces: Iterable[bytes], settings: Settings
 ) -> tuple[TLSEvidence, Submission]:
-    from gatepost.net.blocking import BlockingWire
-    from gatepost.tls.contexts import ClientTLS, client_context
+    from gatepost.smtp.blocking import BlockingClient
     from gatepost.wire.smtp.refusals import AuthenticationRefused, Refused
 
-    tls = ClientTLS(
-        client_context(request.ca_file), request.server_name, level="verify" if request.verify else "encrypt"
-    )
     try:
-        with BlockingWire(
-            request.host, request.port, tls=tls, connect_seconds=request.timeout, handshake_seconds=request.timeout
-        ) as wire:
-            client = _secure(wire, request)
-            settings.detail(_described(client.evidence))
-            return client.evidence, wire.run(_session(client, request, envelope, pieces))
+        with BlockingClient(
+            request.host,
+            request.port,
+            implicit=request.implicit,
+            ca_file=request.ca_file,
+            server_name=request.server_name,
+            level="verify" if request.verify else "encrypt",
+            timeout=request.timeout,
+        ) as client:
+            evidence = client.evidence
+            assert evidence is not None
+            settings.detail(_described(evidence))
+            if request.user is not None and request.password is not None:
+                client.login(request.user, request.password)
+            return evidence, client.submit(envelope, pieces)
     except VerificationError as error:
         error.hint = _HINTS.get(error.reason, error.hint)
         raise
@@ -221,60 +233,6 @@ def _deliver(
             f"cannot reach {where}: {error.strerror or error}",
             exits.exit_code(error) if exits.exit_code(error) != exits.IO else exits.UNAVAILABLE,
         ) from error
-
-
-def _secure(wire: BlockingWire, request: Request) -> SecureClient:
-    """The client inside TLS, past its greeting."""
-    from gatepost.wire.dialogue import upgrade
-    from gatepost.wire.smtp.client import PlainClient, SecureClient
-
-    timeouts = _timeouts(request.timeout)
-    name = _hello_name()
-    if request.implicit:
-        client = SecureClient(wire.origin, wire.handshake(), hostname=name, timeouts=timeouts)
-        wire.run(client.greeting())
-        return client
-
-    def conversation() -> Dialogue[TLSEvidence]:
-        plain = PlainClient(wire.origin, hostname=name, timeouts=timeouts)
-        yield from plain.greeting()
-        yield from plain.hello()
-        return (yield from upgrade((yield from plain.start_tls())))
-
-    return SecureClient(wire.origin, wire.run(conversation()), hostname=name, timeouts=timeouts)
-
-
-def _session(
-    client: SecureClient, request: Request, envelope: Envelope, pieces: Iterable[bytes]
-) -> Dialogue[Submission]:
-    from gatepost.wire.sasl.mechanisms import choose
-    from gatepost.wire.sasl.outcome import Credentials, bindings_of
-
-    offered = yield from client.hello()
-    if request.user is not None and request.password is not None:
-        credentials = Credentials(request.user, request.password)
-        bindings = bindings_of(client.evidence)
-        yield from client.authenticate(choose(offered.auth, credentials, bindings, nonce=secrets.token_urlsafe(24)))
-    submission = yield from client.submit(envelope, pieces)
-    yield from client.quit()
-    return submission
-
-
-def _timeouts(seconds: float) -> Any:
-    from gatepost.wire.smtp.timeouts import ClientTimeouts
-
-    # The reply to the content may rightly take longest (RFC 5321 §4.5.3.2.6).
-    return ClientTimeouts(
-        greeting=seconds, hello=seconds, starttls=seconds, authenticate=seconds, mail=seconds, recipient=seconds,
-        data=seconds, final=max(seconds, 600.0), reset=seconds, quit=min(seconds, 10.0),
-    )  # fmt: skip
-
-
-def _hello_name() -> str:
-    from gatepost.wire.smtp.client import HELLO_NAME
-
-    name = socket.gethostname()
-    return name if HELLO_NAME.fullmatch(name) else "localhost"
 
 
 def _described(evidence: TLSEvidence) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final, Protocol, TypeAlias
 
 from gatepost.errors import LocalProtocolError, UpgradeError
+from gatepost.net.tap import TappedStream, tap
 from gatepost.net.transport import Receiver, Transport
 from gatepost.tls.engine import ClientHandshake, ServerHandshake
 from gatepost.tls.stream import TLSClosed, TLSStream
@@ -44,6 +45,8 @@ class PlainChannel:
         self.transport: Final = transport
         self.origin: Final = origin
         self._spent = False
+        if transport.tap is None:
+            transport.tap = tap(origin, "server")  # a client's was set by its driver
 
     def start(self, receiver: Receiver) -> None:
         """Give everything that is read from now on to ``receiver``."""
@@ -74,6 +77,8 @@ class PlainChannel:
         """
         self.send(go_ahead)
         self._spent = True
+        if self.transport.tap is not None:
+            self.transport.tap.upgrading(handshake if isinstance(handshake, ServerHandshake) else None)
         switch = _Switch(self.transport, handshake, listener)
         self.transport.receive_with(switch)
         self.transport.resume()
@@ -93,7 +98,7 @@ class SecureChannel:
         if not isinstance(stream, TLSStream):
             raise LocalProtocolError("a secure channel exists only after a completed handshake")
         self.transport: Final = transport
-        self._stream = stream
+        self._stream: TLSStream | TappedStream = stream if transport.tap is None else transport.tap.private(stream)
         self._receiver: Receiver | None = None
 
     @property
@@ -226,9 +231,14 @@ class _Switch:
     def connection_lost(self, error: OSError | None) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.upgrade_failed(UpgradeError(f"the connection was lost during the handshake: {error or 'closed'}"))
+            lost = UpgradeError(f"the connection was lost during the handshake: {error or 'closed'}")
+            if self._transport.tap is not None:
+                self._transport.tap.upgrade_failed(lost)
+            listener.upgrade_failed(lost)
 
     def _fail(self, error: UpgradeError) -> None:
+        if self._transport.tap is not None:
+            self._transport.tap.upgrade_failed(error)
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.upgrade_failed(error)

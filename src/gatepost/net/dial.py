@@ -7,10 +7,13 @@ import itertools
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from gatepost.errors import DeadlineExceeded
 from gatepost.net.drive import Wire
+from gatepost.net.reach import Attempt, Found, attempts, unreached
+from gatepost.net.tap import tap
 from gatepost.net.transport import Transport
 from gatepost.tls.contexts import ClientTLS
 from gatepost.wire.upgrade import Origin
@@ -31,31 +34,49 @@ async def dial(
 ) -> Wire:
     """Connect in the clear.
 
-    :param host: an IP address; names are resolved by the caller (or by the system, here, when it is a name).
+    :param host: an IP address, or a name for the system to look up: each address it has is tried in turn.
     :param dialer: names who dials, in the origin and so in the logs.
     :param tls: what an upgrade on this connection uses.
     :param source: the local address to connect from, or None.
     :return: a wire that has read nothing.
     :raises DeadlineExceeded: when the connection takes longer than ``connect_seconds``.
-    :raises OSError: when it is refused or unreachable.
+    :raises OSError: when it is refused or unreachable, or the name is unknown.
     """
     loop = asyncio.get_running_loop()
-    family, address = await _address(loop, host, port)
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setblocking(False)
+    deadline = loop.time() + connect_seconds
     try:
+        async with asyncio.timeout(connect_seconds):
+            found = await _look_up(loop, host, port)
+    except TimeoutError:
+        raise DeadlineExceeded(f"no address of {host} in {connect_seconds:g} s") from None
+    failures: list[tuple[str, OSError]] = []
+    for attempt in attempts(found, deadline, loop.time):
+        try:
+            sock = await _connect(loop, attempt, source)
+        except OSError as error:
+            failures.append((attempt.address[0], error))
+        else:
+            return wrap(loop, sock, dialer=dialer, tls=tls, handshake_seconds=handshake_seconds)
+    raise unreached(host, port, connect_seconds, failures) from None
+
+
+async def _connect(loop: asyncio.AbstractEventLoop, attempt: Attempt, source: str | None) -> socket.socket:
+    """A connected socket, or none: also when the attempt is cancelled.
+
+    :raises OSError: when it is refused or unreachable; ``TimeoutError`` when it takes too long.
+    """
+    sock = socket.socket(attempt.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
             sock.bind((source, 0))
-        async with asyncio.timeout(connect_seconds):
-            await loop.sock_connect(sock, address)
-    except TimeoutError:
-        sock.close()
-        raise DeadlineExceeded(f"no connection to {host} port {port} in {connect_seconds:g} s") from None
+        async with asyncio.timeout(attempt.seconds):
+            await loop.sock_connect(sock, attempt.address)
     except BaseException:
         sock.close()
         raise
-    return wrap(loop, sock, dialer=dialer, tls=tls, handshake_seconds=handshake_seconds)
+    return sock
 
 
 def wrap(
@@ -67,7 +88,9 @@ def wrap(
     handshake_seconds: float = 30.0,
 ) -> Wire:
     """Make a wire of a connected socket."""
-    return Wire(loop, Transport(loop, sock), origin_of(sock, dialer), tls=tls, handshake_seconds=handshake_seconds)
+    transport, origin = Transport(loop, sock), origin_of(sock, dialer)
+    transport.tap = tap(origin, "client")
+    return Wire(loop, transport, origin, tls=tls, handshake_seconds=handshake_seconds)
 
 
 def origin_of(sock: socket.socket, dialer: str) -> Origin:
@@ -79,13 +102,11 @@ def origin_of(sock: socket.socket, dialer: str) -> Origin:
     return Origin(peer, local, dialer, time.time(), f"{os.getpid():x}-{next(_serial):x}")
 
 
-async def _address(loop: asyncio.AbstractEventLoop, host: str, port: int) -> tuple[int, tuple[str, int]]:
+async def _look_up(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[Found]:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
         except OSError:
             continue
-        return family, (host, port)
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    family, _, _, _, address = found[0]
-    return family, (str(address[0]), int(address[1]))
+        return [(family, 0, 0, "", (host, port))]
+    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

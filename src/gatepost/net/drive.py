@@ -9,13 +9,16 @@ empty: a server that speaks before its handshake is not believed.
 from __future__ import annotations
 
 import asyncio
+import errno
+import math
 from typing import Final, TypeVar
 
 from gatepost.errors import DeadlineExceeded, GatepostError, LocalProtocolError, UpgradeError
-from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.net.channel import Handshake, PlainChannel, SecureChannel
 from gatepost.net.transport import Receiver, Transport
 from gatepost.tls.contexts import ClientTLS
-from gatepost.tls.engine import ClientHandshake
+from gatepost.tls.engine import ClientHandshake, ServerHandshake
+from gatepost.tls.observer import HandshakeObserver
 from gatepost.wire.dialogue import Dialogue, Effect, Receive, Result, Send, Upgrade
 from gatepost.wire.upgrade import Origin, PlaintextAfterUpgrade, Role, TLSEvidence, UpgradeReady
 
@@ -49,6 +52,7 @@ class Wire:
         "_timer",
         "_tls",
         "_transport",
+        "_until",
         "_waiter",
         "origin",
     )
@@ -75,6 +79,7 @@ class Wire:
         self._timer: asyncio.TimerHandle | None = None
         self._step = ""
         self._deadline = 0.0
+        self._until = math.inf  # when what is being run must be over, whatever its steps may take
         self.origin: Final = origin
         self._channel.start(self)
 
@@ -96,15 +101,65 @@ class Wire:
         """Close now, whatever is unsent."""
         self._transport.abort()
 
-    async def run(self, dialogue: Dialogue[T]) -> T:
+    async def finish(self, seconds: float) -> None:
+        """Close, and wait until everything was sent, or the peer did not take it in time."""
+        self.close()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._transport.drain(0)
+        except TimeoutError:
+            pass
+        finally:
+            self.abort()
+
+    def poll(self) -> bool:
+        """Whether a ``Receive`` would return at once: octets wait, inside TLS decrypted ones, or the stream ended."""
+        if not self._inbox and not self._ended:
+            self._transport.probe()
+        return bool(self._inbox) or self._ended
+
+    async def ready(self, seconds: float) -> bool:
+        """Wait for octets, or the end of the stream, without taking anything; whether ``poll`` is true in time."""
+        deadline = self._loop.time() + seconds
+        while not self.poll():
+            left = deadline - self._loop.time()
+            if left <= 0:
+                return False
+            self._waiter = self._loop.create_future()
+            timer = self._loop.call_later(min(left, _PROBE_SECONDS), self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        return True
+
+    async def send(self, data: bytes, seconds: float) -> None:
+        """Send by itself, beside a dialogue that may be waiting. Returns when little of it is still unsent.
+
+        :raises DeadlineExceeded: when the peer takes it too slowly; the connection is closed.
+        :raises OSError: when the connection is lost; likewise ``UpgradeError`` when it was broken inside TLS.
+        """
+        for start in range(0, len(data), INBOX_LIMIT):
+            if self._error is not None:
+                raise self._error
+            if self._transport.closed:
+                raise BrokenPipeError(errno.EPIPE, "the connection is closed")
+            self._channel.send(data[start : start + INBOX_LIMIT])
+            if self._transport.unsent > INBOX_LIMIT:
+                await self._drain(seconds)
+
+    async def run(self, dialogue: Dialogue[T], *, seconds: float = math.inf) -> T:
         """Run a dialogue to its end and return its value.
 
+        :param seconds: how long all of it may take.
         :raises DeadlineExceeded: when a step takes longer than it may.
         :raises HandshakeError: when the handshake of an upgrade fails; likewise ``VerificationError``.
         :raises OSError: when the connection is lost.
         """
         result: Result = None
         self._step = ""
+        self._until = self._loop.time() + seconds
         try:
             effect = next(dialogue)
             while True:
@@ -117,28 +172,42 @@ class Wire:
         except StopIteration as stop:
             value: T = stop.value
             return value
+        finally:
+            dialogue.close()  # now, not when it is collected, when the task that runs it was cancelled
 
     async def handshake(self) -> TLSEvidence:
         """Begin TLS at once, for protocols that are private from their first byte (RFC 8314 §3.3)."""
         if self._tls is None or not isinstance(self._channel, PlainChannel):
             raise LocalProtocolError("implicit TLS begins on a fresh connection that was given its TLS settings")
-        return await self._switch(ClientHandshake.implicit(self._tls, self.origin))
+        return await self._switch(ClientHandshake.implicit(self._tls, self.origin, observer=self._observer()))
+
+    async def serve_handshake(self, handshake: ServerHandshake, go_ahead: bytes) -> TLSEvidence:
+        """Say the go-ahead and begin TLS as its server. What came since the request is handshake, or nothing is.
+
+        After a failure the transport is left to linger and close by itself, so that the alert arrives.
+        """
+        if self._inbox:
+            handshake.receive(self._inbox)
+            self._inbox = b""
+        return await self._switch(handshake, go_ahead)
 
     async def _perform(self, effect: Effect) -> Result:
         if isinstance(effect, Send):
             if self._error is not None:
                 raise self._error
+            if self._transport.tap is not None and effect.secret:
+                self._transport.tap.secret = True
             self._channel.send(effect.data)
             if self._transport.unsent > INBOX_LIMIT:
-                await self._drain()
+                await self._drain(min(self._handshake_seconds * 10, self._until - self._loop.time()))
             return None
         if isinstance(effect, Receive):
             return await self._receive(effect)
         return await self._upgrade(effect)
 
-    async def _drain(self) -> None:
+    async def _drain(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._handshake_seconds * 10):
+            async with asyncio.timeout(seconds):
                 await self._transport.drain()
         except TimeoutError:
             self.abort()
@@ -147,7 +216,7 @@ class Wire:
     async def _receive(self, effect: Receive) -> bytes:
         if effect.step != self._step:
             self._step = effect.step
-            self._deadline = self._loop.time() + effect.seconds
+            self._deadline = min(self._loop.time() + effect.seconds, self._until)
         elif self._loop.time() >= self._deadline:
             self._expire()
         if not self._inbox and not self._ended:
@@ -193,23 +262,40 @@ class Wire:
         ready: UpgradeReady = effect.ready
         if self._tls is None:
             raise LocalProtocolError("an upgrade needs TLS settings")
+        self._transport.probe()  # what waits in the kernel was sent before any handshake, too
         if self._inbox:
             residue, self._inbox = self._inbox, b""
             self.abort()
             raise PlaintextAfterUpgrade(residue, Role.CLIENT)
-        return await self._switch(ClientHandshake(self._tls, ready))
+        return await self._switch(ClientHandshake(self._tls, ready, observer=self._observer()))
 
-    async def _switch(self, handshake: ClientHandshake) -> TLSEvidence:
+    def _observer(self) -> HandshakeObserver | None:
+        return None if self._transport.tap is None else self._transport.tap.upgrading()
+
+    async def _switch(self, handshake: Handshake, go_ahead: bytes = b"") -> TLSEvidence:
         channel = self._channel
         if not isinstance(channel, PlainChannel):
             raise LocalProtocolError("TLS was started already (RFC 3207 §4.2)")
+        if self._transport.closed:
+            raise UpgradeError(f"the connection was lost before the handshake: {self._error or 'closed'}")
         self._switched = self._loop.create_future()
-        timer = self._loop.call_later(self._handshake_seconds, self._handshake_expired)
-        channel.upgrade(handshake, self)
+        seconds = min(self._handshake_seconds, max(self._until - self._loop.time(), 0.0))
+        timer = self._loop.call_later(seconds, self._handshake_expired)
         try:
+            channel.upgrade(handshake, self, go_ahead)
+            if self._transport.closed and not self._switched.done():  # found when the go-ahead was written
+                raise UpgradeError(f"the connection was lost before the handshake: {self._error or 'closed'}")
             return await self._switched
+        except UpgradeError:
+            if isinstance(handshake, ClientHandshake):
+                self.abort()
+            raise
+        except BaseException:  # cancelled, too: there is no connection that is half of one kind and half of another
+            self.abort()
+            raise
         finally:
             timer.cancel()
+            self._switched = None
 
     def _handshake_expired(self) -> None:
         if self._switched is not None and not self._switched.done():

@@ -75,6 +75,13 @@ def bind_local(path: Path, mode: int = 0o666) -> socket.socket:
     return sock
 
 
+_KEEPALIVE: Final = {
+    option: value
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    if (option := getattr(socket, name, None)) is not None
+}
+
+
 def show(address: Address) -> str:
     """An address as people write it: ``192.0.2.1:25``, ``[::1]:25``."""
     host, port = address
@@ -153,3 +160,10 @@ def peer_uid(sock: socket.socket) -> int:
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     _pid, uid, _gid = struct.unpack("iII", credentials)
     return int(uid)
+
+
+def watch_for_death(sock: socket.socket) -> None:
+    """Have the kernel find out, in about two minutes, that an idle peer is gone without a word (RFC 1122 §4.2.3.6)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)

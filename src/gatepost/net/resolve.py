@@ -25,12 +25,14 @@ import dns.nameserver
 import dns.rdatatype
 import dns.rdtypes.ANY.MX
 import dns.resolver
+import dns.reversename
 
 from gatepost.config.endpoints import parse_nameserver
 from gatepost.errors import ConfigError
 
 MX_LIMIT: Final = 100  # exchangers kept of one answer
 ADDRESS_LIMIT: Final = 32  # addresses kept of one name
+NAME_LIMIT: Final = 4  # names kept of one address
 _CACHE_SIZE: Final = 10_000
 # RFC 1123 §2.1 host names, and the underscore that real zones use.
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
@@ -74,6 +76,17 @@ class AddressAnswer:
 
     status: Lookup
     addresses: tuple[str, ...] = ()
+    detail: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NamesAnswer:
+    """The names that the PTR records of an address give, in lower case. Whoever runs the zone writes them: a name
+    counts only when it leads back to the address."""
+
+    status: Lookup
+    names: tuple[str, ...] = ()
     detail: str = ""
 
 
@@ -149,6 +162,12 @@ class DNSResolver:
         if detail:
             return AddressAnswer(Lookup.FAILED, (), detail)
         return AddressAnswer(four[0], (), four[2])
+
+    async def names(self, address: str) -> NamesAnswer:
+        """What an address is called; no more than ``NAME_LIMIT`` names."""
+        status, answer, detail = await self._ask(dns.reversename.from_address(address).to_text(), dns.rdatatype.PTR)
+        hosts = [str(record).removesuffix(".").lower() for record in list(answer or ())[:NAME_LIMIT]]
+        return NamesAnswer(status, tuple(host for host in hosts if _HOST.fullmatch(host)), detail)
 
     async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> tuple[Lookup, dns.resolver.Answer | None, str]:
         what = f"{kind.name} of {name}"

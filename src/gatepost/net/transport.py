@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from gatepost.net.tap import Tap
 
 READ_SIZE: Final = 16384  # octets of a usual read: a command, or a record
 BULK_SIZE: Final = 1 << 17  # of a read while content streams in
@@ -43,7 +46,7 @@ class Transport:
 
     __slots__ = (
         "_closing", "_drained", "_ending", "_fd", "_lingers", "_loop", "_out", "_reading", "_receiver", "_size",
-        "_sock", "closed",
+        "_sock", "closed", "tap",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
@@ -60,10 +63,11 @@ class Transport:
         self._ending: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self.closed = False
+        self.tap: Tap | None = None  # only on a connection that is traced
 
     def receive_with(self, receiver: Receiver) -> None:
         """Make ``receiver`` the owner of everything that is read from now on."""
-        self._receiver = receiver
+        self._receiver = receiver if self.tap is None else self.tap.watch(receiver)
 
     def resume(self) -> None:
         """Read when there is something to read."""
@@ -103,6 +107,8 @@ class Transport:
         """Send now what the kernel takes, the rest as it can. A peer that reads nothing is hung up on."""
         if self.closed or not data:
             return
+        if self.tap is not None:
+            self.tap.sent(data)
         if self._out:
             self._out += data
             if len(self._out) > WRITE_LIMIT:
@@ -127,7 +133,7 @@ class Transport:
         while len(self._out) > below and not self.closed:
             if self._drained is None:
                 self._drained = self._loop.create_future()
-            await self._drained
+            await asyncio.shield(self._drained)  # who is cancelled here takes nothing from the others
 
     def close(self, *, linger: bool = False) -> None:
         """Close once everything is sent, or after half a minute in which the peer did not take it.

@@ -18,7 +18,7 @@ the effect failed.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar, final
 
 from gatepost.errors import LocalProtocolError
@@ -28,9 +28,16 @@ from gatepost.wire.upgrade import TLSEvidence, UpgradeReady
 @final
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write these octets. Long content is sent in pieces, one effect each, so that the peer's pace is kept."""
+    """Write these octets. Long content is sent in pieces, one effect each, so that the peer's pace is kept.
+
+    :param secret: whether a password or what proves one is in them: a trace then masks them.
+    """
 
     data: bytes
+    secret: bool = field(default=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Send({'***' if self.secret else repr(self.data)})"
 
 
 @final
@@ -61,9 +68,9 @@ T = TypeVar("T")
 Dialogue: TypeAlias = Generator[Effect, Result, T]
 
 
-def send(data: bytes) -> Dialogue[None]:
+def send(data: bytes, *, secret: bool = False) -> Dialogue[None]:
     """Yield a ``Send``."""
-    yield Send(data)
+    yield Send(data, secret)
 
 
 def receive(seconds: float, step: str) -> Dialogue[bytes]:

@@ -129,3 +129,21 @@ def test_errors_have_their_codes(gatepost: Gatepost, arguments: list[str], stdin
     done = gatepost("send", *arguments, stdin=stdin)
     assert done.code == code, done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_trace_shows_the_session_without_its_password(gatepost: Gatepost, server: MailServer, tmp_path: Path) -> None:
+    """--trace on standard error, --trace-file as JSON lines; neither has the password in any form."""
+    done = gatepost(*_to(server, "submission", "--user", ME, "--trace", "session"), stdin=MESSAGE)
+    assert done.code == 0, done.err
+    assert "** TLS begins" in done.err and "=> MAIL FROM:" in done.err and "=> AUTH SCRAM-SHA-256-PLUS ***" in done.err
+    done = gatepost(*_to(server, "submission", "--user", ME, "--trace-file", "t.jsonl"), stdin=MESSAGE)
+    assert done.code == 0, done.err
+    assert "wonderland" not in (tmp_path / "t.jsonl").read_text() + done.err
+
+
+def test_keyring_option_needs_a_user_and_excludes_the_file(gatepost: Gatepost, tmp_path: Path) -> None:
+    """One source of the password, and whose it is."""
+    (tmp_path / "secret").write_text("x\n")
+    for more in ([], ["--user", ME, "--password-file", "secret"]):
+        done = gatepost("send", "--server", "localhost:1", "--password-keyring", *more, stdin=MESSAGE)
+        assert done.code == 64 and "--password-keyring" in done.complaints[0]

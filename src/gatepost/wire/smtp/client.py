@@ -333,7 +333,7 @@ class SecureClient(_Client):
         self._phase = after
 
     def _auth_line(self, line: bytes) -> Dialogue[Reply]:
-        return (yield from self._exchange.ask(line, self._timeouts.authenticate, "reply to AUTH"))
+        return (yield from self._exchange.ask(line, self._timeouts.authenticate, "reply to AUTH", secret=True))
 
     def _auth_command(self, name: str, initial: bytes | None) -> bytes:
         if not re.fullmatch(r"[A-Z0-9_-]{1,20}", name):  # RFC 4422 §3.1

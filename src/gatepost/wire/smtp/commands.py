@@ -28,6 +28,10 @@ class CommandEngine(ServerEngine, ABC):
             name = parse_hello(argument)
         except CommandSyntaxError as error:
             return self._fault(error.reply, "malformed hello", argument.encode())
+        if self.profile.asks_hello:
+            self._claimed = name
+            self.pending = Trigger.EHLO if extended else Trigger.HELO
+            return Hello(name, extended)
         self._abort_content()
         self.hello_name = name
         self.extended = extended
@@ -48,14 +52,19 @@ class CommandEngine(ServerEngine, ABC):
         if 0 < self.profile.max_messages <= self._messages:
             return self._fault(reply.TOO_MANY_MESSAGES, "too many messages", b"MAIL")
         try:
-            mail = parse_mail(argument, smtputf8=self.profile.allow_smtputf8, auth=self._offers_auth())
+            mail = parse_mail(
+                argument,
+                smtputf8=self.profile.allow_smtputf8,
+                auth=self._offers_auth(),
+                extra=self._extensions.mail_parameters,
+            )
         except CommandSyntaxError as error:
             return self._fault(error.reply, "malformed MAIL", b"MAIL " + argument.encode())
         if mail.params.size is not None and mail.params.size > self.profile.max_size:
             return self._fault(reply.TOO_BIG, "declared size above the limit", b"MAIL " + argument.encode())
         self.smtputf8 = mail.params.smtputf8
         self._recipients = 0
-        self._pending = Trigger.MAIL
+        self.pending = Trigger.MAIL
         return mail
 
     def _rcpt(self, argument: str) -> Event | None:
@@ -63,10 +72,10 @@ class CommandEngine(ServerEngine, ABC):
             self._outgoing.append(reply.TOO_MANY_RECIPIENTS.octets)  # RFC 5321 §4.5.3.1.10: no error of the client's
             return None
         try:
-            recipient = parse_rcpt(argument, utf8=self.smtputf8)
+            recipient = parse_rcpt(argument, utf8=self.smtputf8, extra=self._extensions.rcpt_parameters)
         except CommandSyntaxError as error:
             return self._fault(error.reply, "malformed RCPT", b"RCPT " + argument.encode())
-        self._pending = Trigger.RCPT
+        self.pending = Trigger.RCPT
         return recipient
 
     def _rset(self, argument: str) -> Event | None:
@@ -109,7 +118,7 @@ class CommandEngine(ServerEngine, ABC):
     def _data(self, argument: str) -> Event | None:
         if argument:
             return self._fault(reply.SYNTAX, "DATA with an argument", b"DATA")
-        self._pending = Trigger.DATA
+        self.pending = Trigger.DATA
         return _CONTENT_BEGINS
 
     def _bdat(self, argument: str) -> Event | None:
@@ -119,7 +128,7 @@ class CommandEngine(ServerEngine, ABC):
             return self._unreadable_chunk(error.reply, b"BDAT " + argument.encode())
         self._chunk = Chunk(size, last=last)
         if self.state is State.RECIPIENTS:
-            self._pending = Trigger.BDAT
+            self.pending = Trigger.BDAT
             return _CONTENT_BEGINS
         assert isinstance(self._content, ChunkReader)
         self._content.declare(size)

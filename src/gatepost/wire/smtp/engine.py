@@ -32,8 +32,10 @@ from gatepost.wire.smtp.events import (
     ContentEnds,
     Ended,
     Event,
+    Extension,
     Fault,
 )
+from gatepost.wire.smtp.extensions import WEB_WORDS, Extensions
 from gatepost.wire.smtp.grammar import parse_bdat
 from gatepost.wire.smtp.parameters import CommandSyntaxError
 from gatepost.wire.smtp.profile import ServerProfile
@@ -44,8 +46,6 @@ from gatepost.wire.upgrade import Origin
 # A handler's first argument is the engine that it belongs to.
 Handler: TypeAlias = Callable[[Any, str], Event | None]
 
-# A browser sent to a mail port speaks first, and in these words (cross-protocol attacks: https://alpaca-attack.com).
-_WEB_WORDS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI"})
 _SHOWN: Final = 128  # octets of an offending line that a Fault carries
 # The class of a positive reply to each event; the upgrade and the login have methods of their own.
 _POSITIVE: Final = {
@@ -54,6 +54,7 @@ _POSITIVE: Final = {
     Trigger.DATA: 3,
     Trigger.BDAT: 3,
     Trigger.CONTENT_ENDS: 2,
+    Trigger.EXTENSION: 2,
 }
 LINE_FAULTS: Final = {
     LineFault.TOO_LONG: reply.LINE_TOO_LONG,
@@ -87,14 +88,15 @@ class ServerEngine:
     __slots__ = (
         "_capabilities",
         "_chunk",
+        "_claimed",
         "_content",
         "_eof",
         "_errors",
         "_events",
+        "_extensions",
         "_framer",
         "_messages",
         "_outgoing",
-        "_pending",
         "_recipients",
         "_refused_with",
         "_row",
@@ -104,13 +106,20 @@ class ServerEngine:
         "extended",
         "hello_name",
         "origin",
+        "pending",
         "profile",
         "smtputf8",
         "state",
     )
 
     def __init__(
-        self, origin: Origin, profile: ServerProfile, rules: Rulebook, capabilities: Reply, line_limit: int
+        self,
+        origin: Origin,
+        profile: ServerProfile,
+        rules: Rulebook,
+        capabilities: Reply,
+        line_limit: int,
+        extensions: Extensions,
     ) -> None:
         self.origin: Final = origin
         self.profile: Final = profile
@@ -125,10 +134,13 @@ class ServerEngine:
         self._words: Final = profile.words.words
         self._row = rules.table.edges[self.state]
         self._capabilities: Final = capabilities
+        self._extensions: Final = extensions
+        self._claimed = ""  # the name of a hello that waits for its answer
         self._framer: Final = LineFramer(line_limit, normalise=profile.normalise)
         self._outgoing: list[bytes] = []
         self._events: list[Event] = []  # found together with another event, and due behind it
-        self._pending: Trigger | None = None  # what waits for its answer
+        self.pending: Trigger | None = None
+        """What waits for its answer, or None. Read it; answers change it."""
         self._content: DotReader | ChunkReader | None = None
         self._chunk: Chunk | None = None
         self._recipients = 0
@@ -188,7 +200,7 @@ class ServerEngine:
     def next_event(self) -> Event | None:
         """The next event, or None: more bytes are needed, or an event waits for its answer."""
         while not self._events:
-            if self._pending is not None:
+            if self.pending is not None:
                 return None
             found: Event | _Need | None
             if self._chunk is not None:
@@ -224,7 +236,7 @@ class ServerEngine:
     @property
     def waiting(self) -> bool:
         """Whether an event waits for its answer."""
-        return self._pending is not None
+        return self.pending is not None
 
     @property
     def recipients(self) -> int:
@@ -238,7 +250,7 @@ class ServerEngine:
 
         :raises LocalProtocolError: when nothing waits, or the reply's class does not fit the event.
         """
-        pending = self._pending
+        pending = self.pending
         if pending is None:
             raise LocalProtocolError("no event waits for an answer")
         if answer.code == 421:
@@ -249,15 +261,15 @@ class ServerEngine:
             if kind != _POSITIVE.get(pending):
                 raise LocalProtocolError(f"{answer.code} does not answer {pending.value} here")
             if pending is Trigger.MAIL or pending is Trigger.RCPT:
-                self._pending = None
+                self.pending = None
                 self._outgoing.append(answer.octets)
                 self._recipients += pending is Trigger.RCPT
                 self._advance(pending)
                 return
-            if pending is not Trigger.CONTENT_ENDS:
+            if pending is Trigger.DATA or pending is Trigger.BDAT:
                 self._begin_content(pending, answer)
                 return
-        self._pending = None
+        self.pending = None
         if pending is Trigger.CONTENT_ENDS:
             self._finish(self._for_each(answer, last=True))
         elif pending is Trigger.BDAT and self._chunk is not None:
@@ -269,16 +281,31 @@ class ServerEngine:
             if pending is Trigger.AUTH:
                 self._advance(Trigger.AUTH_ENDS)
 
+    def accept_hello(self) -> None:
+        """Answer ``Hello``, where the profile has ``asks_hello``: with the list of capabilities, or our name.
+
+        :raises LocalProtocolError: when no hello waits for its answer.
+        """
+        pending = self.pending
+        if pending is not Trigger.EHLO and pending is not Trigger.HELO:
+            raise LocalProtocolError("no hello waits for its answer")
+        self.pending = None
+        self._abort_content()
+        self.hello_name, self._claimed = self._claimed, ""
+        self.extended = pending is Trigger.EHLO
+        self._outgoing.append((self._capabilities if self.extended else self.profile.hello).octets)
+        self._advance(pending)
+
     def answer_each(self, answers: Sequence[Reply]) -> None:
         """Answer ``ContentEnds`` in LMTP: one reply for each accepted recipient, in their order (RFC 2033 §4.2).
 
         :raises LocalProtocolError: when that is not what waits, or the number is another.
         """
-        if self._pending is not Trigger.CONTENT_ENDS or not self.profile.words.per_recipient:
+        if self.pending is not Trigger.CONTENT_ENDS or not self.profile.words.per_recipient:
             raise LocalProtocolError("no LMTP message waits for its answers")
         if len(answers) != self._recipients or any(answer.code // 100 == 3 for answer in answers):
             raise LocalProtocolError("a message is answered once for each accepted recipient")
-        self._pending = None
+        self.pending = None
         self._finish(b"".join(answer.octets for answer in answers))
 
     def shutdown(self, farewell: Reply) -> None:
@@ -298,11 +325,11 @@ class ServerEngine:
         """Go to the end, from wherever we are."""
         if farewell is not None:
             self._outgoing.append(farewell.octets)
-        if self._pending is not Trigger.CONTENT_ENDS:
+        if self.pending is not Trigger.CONTENT_ENDS:
             self._abort_content()
         if self.state is State.AUTHENTICATING:
             self._events.append(AuthCancelled())
-        self._pending = None
+        self.pending = None
         self._chunk = None
         self._clear()
         self._framer.take()
@@ -355,10 +382,13 @@ class ServerEngine:
         return self._fault(refusal, reason, line)
 
     def _unknown(self, word: str, line: bytes) -> Event | None:
-        if word in _WEB_WORDS:
+        if word in WEB_WORDS:
             self._events.append(Fault("web request", self._shown(line)))
             self._end(reply.NOT_A_WEB_SERVER, "web request")
             return None
+        if word in self._extensions.verbs and Trigger.EXTENSION in self._row:
+            self.pending = Trigger.EXTENSION
+            return Extension(word, line.decode().partition(" ")[2].strip(" \t"))
         refusal = self._refused_with
         if refusal is None:
             otherwise = self._rules.otherwise
@@ -407,7 +437,7 @@ class ServerEngine:
         return None
 
     def _begin_content(self, trigger: Trigger, answer: Reply) -> None:
-        self._pending = None
+        self.pending = None
         limit, normalise = self.profile.max_size, self.profile.normalise
         if self._chunk is None:
             self._outgoing.append(answer.octets)
@@ -457,7 +487,7 @@ class ServerEngine:
     def _complete(self, refusal: Reply | None, *, last: bool) -> Event:
         """The end of the content was read: ask, or say what broke a rule."""
         if refusal is None:
-            self._pending = Trigger.CONTENT_ENDS
+            self.pending = Trigger.CONTENT_ENDS
             return _CONTENT_ENDS
         self._finish(self._for_each(refusal, last=last))
         return ContentEnds(refusal)

@@ -5,7 +5,7 @@ The events marked *asks* wait for an answer: the engine parses nothing behind th
 ==================  =====  =====================================================================
 event               asks   answered with
 ==================  =====  =====================================================================
-Hello               no
+Hello               no     unless the profile asks: then ``accept_hello()``, or ``answer()`` with a refusal
 StartTLSRequested   yes    ``grant_upgrade()``, or ``answer()`` with a refusal
 Mail, Recipient     yes    ``answer()``
 ContentBegins       yes    ``answer()``: ``DATA_GO_AHEAD``, or a refusal
@@ -13,6 +13,7 @@ Content             no
 ContentEnds         yes    ``answer()`` or ``answer_each()``; not when it carries a refusal
 ContentAborted      no
 Reset, Verify       no
+Extension           yes    ``answer()``
 AuthRequested       yes    ``challenge()``, ``authenticated()``, or ``answer()`` with a refusal
 AuthResponse        yes    the same
 AuthCancelled       no
@@ -41,6 +42,7 @@ class MailParameters:
     :param ret: what a failure report should return (RFC 3461 §4.3), or None.
     :param envid: the sender's envelope id (RFC 3461 §4.4), decoded from xtext, or None.
     :param auth: the original submitter (RFC 4954 §5), decoded from xtext, ``<>`` for unknown, or None.
+    :param extra: keyword and value of the parameters that extensions define, as they were sent.
     """
 
     size: int | None = None
@@ -49,6 +51,7 @@ class MailParameters:
     ret: Literal["FULL", "HDRS"] | None = None
     envid: str | None = None
     auth: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 @final
@@ -58,10 +61,12 @@ class RcptParameters:
 
     :param notify: a set of ``SUCCESS``, ``FAILURE``, ``DELAY``, or just ``NEVER``; None when not given.
     :param orcpt: the original recipient as ``type;address``, decoded from xtext, or None.
+    :param extra: as of ``MailParameters``.
     """
 
     notify: frozenset[str] | None = None
     orcpt: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 NO_MAIL_PARAMETERS: Final = MailParameters()
@@ -71,7 +76,11 @@ NO_RCPT_PARAMETERS: Final = RcptParameters()
 @final
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """EHLO, HELO or LHLO, already answered. ``name`` is a claim: printable ASCII without spaces, nothing more."""
+    """EHLO, HELO or LHLO; already answered, unless the profile has ``asks_hello``.
+
+    :param name: what the peer calls itself, a claim: printable ASCII without spaces, nothing more.
+    :param extended: whether it was not HELO.
+    """
 
     name: str
     extended: bool
@@ -176,6 +185,19 @@ class Verify:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """A command that an extension defines.
+
+    :param verb: in upper case.
+    :param argument: what stands behind it, as it was sent: printable, and as long as a line may be.
+    """
+
+    verb: str
+    argument: str = field(repr=False)
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Quit:
     """QUIT, already answered. ``Ended`` follows."""
 
@@ -203,5 +225,6 @@ class Ended:
 
 Event: TypeAlias = (
     Hello | StartTLSRequested | Mail | Recipient | ContentBegins | Content | ContentEnds | ContentAborted | Reset
-    | AuthRequested | AuthResponse | AuthCancelled | Verify | Quit | Fault | Ended
+    | AuthRequested | AuthResponse | AuthCancelled | Verify | Extension | Quit | Fault
+    | Ended
 )  # fmt: skip

@@ -77,10 +77,13 @@ class Exchange:
             reader.receive(data)
         return reply
 
-    def ask(self, line: bytes, seconds: float, step: str) -> Dialogue[Reply]:
-        """Send one command by itself and wait for its reply."""
+    def ask(self, line: bytes, seconds: float, step: str, *, secret: bool = False) -> Dialogue[Reply]:
+        """Send one command by itself and wait for its reply.
+
+        :param secret: see ``Send``.
+        """
         self.expect_quiet("the command was sent")
-        yield Send(line)
+        yield Send(line, secret)
         reply = yield from self.reply(seconds, step)
         self.expect_quiet("the next command was sent")
         return reply

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Collection
 from typing import Final
 
 from gatepost.wire.smtp import reply
@@ -44,33 +45,35 @@ def parse_hello(argument: str) -> str:
     return name
 
 
-def parse_mail(argument: str, *, smtputf8: bool, auth: bool) -> Mail:
+def parse_mail(argument: str, *, smtputf8: bool, auth: bool, extra: Collection[str] = ()) -> Mail:
     """What stands behind ``MAIL``.
 
     :param smtputf8: whether SMTPUTF8 is offered.
     :param auth: whether AUTH is offered.
+    :param extra: the parameters that extensions define.
     :raises CommandSyntaxError: when it cannot be read.
     """
     match = _MAIL.fullmatch(argument)
     if match is None:
         raise CommandSyntaxError(reply.BAD_SENDER)
-    params = mail_parameters(match[2] or "", smtputf8=smtputf8, auth=auth)
+    params = mail_parameters(match[2] or "", smtputf8=smtputf8, auth=auth, extra=extra)
     sender = _path(match[1], utf8=params.smtputf8, malformed=reply.BAD_SENDER, beyond=_SENDER_UTF8)
     if sender is not None and not sender.domain:
         raise CommandSyntaxError(reply.BAD_SENDER)
     return Mail(sender, params)
 
 
-def parse_rcpt(argument: str, *, utf8: bool) -> Recipient:
+def parse_rcpt(argument: str, *, utf8: bool, extra: Collection[str] = ()) -> Recipient:
     """What stands behind ``RCPT``.
 
     :param utf8: whether the transaction uses SMTPUTF8.
+    :param extra: the parameters that extensions define.
     :raises CommandSyntaxError: when it cannot be read, or names nobody.
     """
     match = _RCPT.fullmatch(argument)
     if match is None:
         raise CommandSyntaxError(reply.BAD_RECIPIENT)
-    params = rcpt_parameters(match[2] or "")
+    params = rcpt_parameters(match[2] or "", extra)
     mailbox = _path(match[1], utf8=utf8, malformed=reply.BAD_RECIPIENT, beyond=_RECIPIENT_UTF8)
     if mailbox is None:
         raise CommandSyntaxError(reply.BAD_RECIPIENT)

@@ -7,6 +7,7 @@ Values that travel as xtext (RFC 3461 §4) are decoded here, and checked again a
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final, Literal
 
 from gatepost.errors import ProtocolError
@@ -47,11 +48,12 @@ def decode_xtext(text: str) -> str:
     return plain
 
 
-def mail_parameters(text: str, *, smtputf8: bool, auth: bool) -> MailParameters:
+def mail_parameters(text: str, *, smtputf8: bool, auth: bool, extra: Collection[str] = ()) -> MailParameters:
     """Read what stands behind the path of MAIL.
 
     :param smtputf8: whether SMTPUTF8 is offered.
     :param auth: whether AUTH is offered, and so its parameter (RFC 4954 §5).
+    :param extra: the parameters that extensions define.
     :raises CommandSyntaxError: for an unknown parameter (555) or a value that cannot be (501).
     """
     if not text:
@@ -61,6 +63,7 @@ def mail_parameters(text: str, *, smtputf8: bool, auth: bool) -> MailParameters:
     utf8 = False
     ret: Literal["FULL", "HDRS"] | None = None
     envid = original = None
+    others: list[tuple[str, str]] = []
     for keyword, value in _split(text):
         if keyword == "SIZE":
             size = _size(value)
@@ -74,29 +77,35 @@ def mail_parameters(text: str, *, smtputf8: bool, auth: bool) -> MailParameters:
             envid = decode_xtext(value)
         elif keyword == "AUTH" and auth and value:
             original = decode_xtext(value)
+        elif keyword in extra:
+            others.append((keyword, value))
         else:
             known = keyword in ("RET", "ENVID") or (keyword == "SMTPUTF8" and smtputf8) or (keyword == "AUTH" and auth)
             raise CommandSyntaxError(reply.SYNTAX if known else reply.UNKNOWN_PARAMETER)
-    return MailParameters(size, body, utf8, ret, envid, original)
+    return MailParameters(size, body, utf8, ret, envid, original, tuple(others))
 
 
-def rcpt_parameters(text: str) -> RcptParameters:
+def rcpt_parameters(text: str, extra: Collection[str] = ()) -> RcptParameters:
     """Read what stands behind the path of RCPT.
 
+    :param extra: the parameters that extensions define.
     :raises CommandSyntaxError: for an unknown parameter (555) or a value that cannot be (501).
     """
     if not text:
         return NO_RCPT_PARAMETERS
     notify: frozenset[str] | None = None
     orcpt: str | None = None
+    others: list[tuple[str, str]] = []
     for keyword, value in _split(text):
         if keyword == "NOTIFY":
             notify = _notify(value)
         elif keyword == "ORCPT":
             orcpt = _orcpt(value)
+        elif keyword in extra:
+            others.append((keyword, value))
         else:
             raise CommandSyntaxError(reply.UNKNOWN_PARAMETER)
-    return RcptParameters(notify, orcpt)
+    return RcptParameters(notify, orcpt, tuple(others))
 
 
 def _split(text: str) -> list[tuple[str, str]]:

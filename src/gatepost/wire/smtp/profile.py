@@ -10,6 +10,7 @@ from typing import Final, Literal, final
 
 from gatepost.errors import LocalProtocolError
 from gatepost.wire.smtp.dialects import DIALECTS, Dialect
+from gatepost.wire.smtp.extensions import NO_EXTENSIONS, Extensions
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.states import Rulebook, plain_rules, secure_rules
 
@@ -37,6 +38,9 @@ class ServerProfile:
     :param normalise: take a bare LF in commands and content as a line end, for old peers that the operator has named.
     :param allow_smtputf8: whether SMTPUTF8 (RFC 6531) is offered.
     :param banner: the text of the greeting behind our name; by default ``ESMTP gatepost``.
+    :param asks_hello: whether ``Hello`` waits for an answer.
+    :param plain_extensions: what extensions add before TLS.
+    :param secure_extensions: what they add inside it.
     :raises LocalProtocolError: for settings that cannot be.
     """
 
@@ -54,6 +58,9 @@ class ServerProfile:
     normalise: bool = False
     allow_smtputf8: bool = True
     banner: str = ""
+    asks_hello: bool = False
+    plain_extensions: Extensions = NO_EXTENSIONS
+    secure_extensions: Extensions = NO_EXTENSIONS
 
     words: Dialect = field(init=False, repr=False, compare=False)
     plain_rules: Rulebook = field(init=False, repr=False, compare=False)
@@ -83,21 +90,21 @@ class ServerProfile:
             "secure_rules": secure_rules(),
             "greeting": Reply(220, "", f"{name} {self.banner or dialect.service + ' gatepost'}"),
             "hello": Reply(250, "", name),
-            "plain_capabilities": self._capabilities(plain_extra),
-            "secure_capabilities": self._capabilities(_auth_keyword(self.auth_mechanisms)),
-            "unbound_capabilities": self._capabilities(_auth_keyword(unbound)),
+            "plain_capabilities": self._capabilities(plain_extra, self.plain_extensions),
+            "secure_capabilities": self._capabilities(_auth_keyword(self.auth_mechanisms), self.secure_extensions),
+            "unbound_capabilities": self._capabilities(_auth_keyword(unbound), self.secure_extensions),
         }
         for key, value in computed.items():
             object.__setattr__(self, key, value)
 
-    def _capabilities(self, extra: tuple[str, ...]) -> Reply:
+    def _capabilities(self, extra: tuple[str, ...], extensions: Extensions) -> Reply:
         """The answer to EHLO (RFC 5321 §4.1.1.1)."""
         limits = f"LIMITS RCPTMAX={self.max_recipients}"
         if self.max_messages:
             limits += f" MAILMAX={self.max_messages}"
         keywords = ("PIPELINING", f"SIZE {self.max_size}", *extra, "ENHANCEDSTATUSCODES", "8BITMIME")
         utf8 = ("SMTPUTF8",) if self.allow_smtputf8 else ()
-        return Reply(250, "", (self.hostname, *keywords, *utf8, "DSN", "CHUNKING", limits))
+        return Reply(250, "", (self.hostname, *keywords, *utf8, "DSN", "CHUNKING", limits, *extensions.keywords))
 
 
 def _auth_keyword(mechanisms: tuple[str, ...]) -> tuple[str, ...]:

@@ -49,7 +49,14 @@ class PlainServer(CommandEngine):
     __slots__ = ()
 
     def __init__(self, origin: Origin, profile: ServerProfile) -> None:
-        super().__init__(origin, profile, profile.plain_rules, profile.plain_capabilities, profile.line_limit)
+        super().__init__(
+            origin,
+            profile,
+            profile.plain_rules,
+            profile.plain_capabilities,
+            profile.line_limit,
+            profile.plain_extensions,
+        )
 
     def grant_upgrade(self) -> tuple[UpgradeReady, EarlyHello | None]:
         """Grant STARTTLS: queue the 220 and spend this engine (RFC 3207 §4).
@@ -62,7 +69,7 @@ class PlainServer(CommandEngine):
             engine is over: flush and close.
         :raises LocalProtocolError: when STARTTLS is not waiting for an answer.
         """
-        if self._pending is not Trigger.STARTTLS:
+        if self.pending is not Trigger.STARTTLS:
             raise LocalProtocolError("no STARTTLS is waiting to be granted")
         residue = self._framer.take()
         try:
@@ -71,7 +78,7 @@ class PlainServer(CommandEngine):
             self._end(reply.PLAINTEXT_BEHIND_UPGRADE, "plaintext behind STARTTLS")
             raise
         self._outgoing.append(reply.TLS_GO_AHEAD.octets)
-        self._pending = None
+        self.pending = None
         self._advance(Trigger.STARTTLS)
         return handed
 
@@ -83,7 +90,7 @@ class PlainServer(CommandEngine):
     def _starttls(self, argument: str) -> Event | None:
         if argument:
             return self._fault(reply.SYNTAX, "STARTTLS with an argument", b"STARTTLS")
-        self._pending = Trigger.STARTTLS
+        self.pending = Trigger.STARTTLS
         return StartTLSRequested()
 
     _handlers: ClassVar[Mapping[Trigger, Handler]] = {**CommandEngine._handlers, Trigger.STARTTLS: _starttls}
@@ -105,7 +112,7 @@ class SecureServer(CommandEngine):
         capabilities = profile.secure_capabilities if bound else profile.unbound_capabilities
         # An AUTH command may be as long as any line of its exchange (RFC 4954 §4); other commands are measured again.
         limit = max(profile.line_limit, AUTH_LIMIT) if profile.auth_mechanisms else profile.line_limit
-        super().__init__(origin, profile, profile.secure_rules, capabilities, limit)
+        super().__init__(origin, profile, profile.secure_rules, capabilities, limit, profile.secure_extensions)
         self.evidence: Final = evidence
         self.identity: str | None = None
         """Who logged in, or None."""
@@ -117,20 +124,20 @@ class SecureServer(CommandEngine):
 
         :raises LocalProtocolError: when no AUTH exchange waits for an answer.
         """
-        if self._pending is not Trigger.AUTH:
+        if self.pending is not Trigger.AUTH:
             raise LocalProtocolError("no AUTH exchange waits for a challenge")
         self._outgoing.append(b"334 %b\r\n" % binascii.b2a_base64(data, newline=False))
-        self._pending = None
+        self.pending = None
 
     def authenticated(self, identity: str, accepted: Reply = reply.AUTHENTICATED) -> None:
         """Answer an AUTH event: the login succeeded, and ``identity`` is who it is from now on.
 
         :raises LocalProtocolError: when no AUTH exchange waits for an answer, or the identity is empty.
         """
-        if self._pending is not Trigger.AUTH or not identity or accepted.code != 235:
+        if self.pending is not Trigger.AUTH or not identity or accepted.code != 235:
             raise LocalProtocolError("a login is accepted with 235, for somebody, while AUTH waits for an answer")
         self.identity = identity
-        self._pending = None
+        self.pending = None
         self._outgoing.append(accepted.octets)
         self._advance(Trigger.AUTH_ENDS)
 
@@ -152,7 +159,7 @@ class SecureServer(CommandEngine):
         if mechanism not in self._mechanisms:
             return self._fault(reply.AUTH_MECHANISM, "unknown AUTH mechanism", b"AUTH ***")
         self._advance(Trigger.AUTH)
-        self._pending = Trigger.AUTH
+        self.pending = Trigger.AUTH
         return AuthRequested(mechanism, initial)
 
     def _read_line(self, line: bytes | LineFault) -> Event | None:
@@ -167,7 +174,7 @@ class SecureServer(CommandEngine):
             data = decode_base64(line)
         except CommandSyntaxError as error:
             return self._abandon_auth(error.reply)
-        self._pending = Trigger.AUTH
+        self.pending = Trigger.AUTH
         return AuthResponse(data)
 
     def _abandon_auth(self, refusal: Reply) -> Event | None:

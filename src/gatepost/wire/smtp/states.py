@@ -64,6 +64,7 @@ class Trigger(Enum):
     CONTENT_ENDS = "the message was answered"
     AUTH_ENDS = "the exchange was answered"
     CLOSE = "421 sent, or the connection is lost"
+    EXTENSION = "a verb of an extension"
 
     __hash__ = object.__hash__
 
@@ -98,6 +99,7 @@ def _open(here: State) -> dict[Trigger, State]:
         Trigger.NOOP: here,
         Trigger.VRFY: here,
         Trigger.HELP: here,
+        Trigger.EXTENSION: here,
         Trigger.QUIT: State.ENDED,
         Trigger.CLOSE: State.ENDED,
     }

@@ -1,0 +1,83 @@
+"""What DNS calls an address, confirmed forward: whoever runs the reverse zone can write any name there.
+
+SECURITY: a stranger decides which address is asked about and what the answers say. How many questions are open at
+once, how many wait, how long an address may take and how many answers are kept are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Protocol, final
+
+from gatepost.net.resolve import AddressAnswer, NamesAnswer
+
+SECONDS: Final = 5.0  # for all questions about one address
+AT_ONCE: Final = 32  # addresses that are asked about
+WAITING: Final = 256  # addresses that wait for their turn; more are given up at once
+KEPT: Final = 4096  # answers
+KEPT_SECONDS: Final = 300.0
+
+
+class Asked(Protocol):
+    """What is asked of DNS (``net.resolve.DNSResolver``)."""
+
+    async def names(self, address: str) -> NamesAnswer: ...
+    async def addresses(self, host: str, *, local_names: bool = False) -> AddressAnswer: ...
+
+
+@final
+class ConfirmedNames:
+    """Looks up confirmed names, a bounded number at a time, and remembers them for a while.
+
+    :param resolver: asks DNS.
+    :param now: seconds, on a clock that does not jump.
+    :param seconds: how long one address may take.
+    """
+
+    __slots__ = ("_kept", "_now", "_open", "_resolver", "_seconds", "_turns")
+
+    def __init__(self, resolver: Asked, now: Callable[[], float], *, seconds: float = SECONDS) -> None:
+        self._resolver: Final = resolver
+        self._now: Final = now
+        self._seconds: Final = seconds
+        self._turns: Final = asyncio.Semaphore(AT_ONCE)
+        self._open = 0
+        self._kept: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
+
+    def known(self, address: str) -> tuple[str, ...] | None:
+        """The names, where they were found lately; None when DNS has to be asked."""
+        found = self._kept.get(address)
+        return found[1] if found is not None and found[0] > self._now() else None
+
+    async def find(self, address: str) -> tuple[str, ...]:
+        """The names of an address that lead back to it; none when there are none, or DNS gives no answer in time."""
+        if (known := self.known(address)) is not None:
+            return known
+        if self._open >= AT_ONCE + WAITING:
+            return ()
+        self._open += 1
+        try:
+            async with asyncio.timeout(self._seconds), self._turns:
+                names = await self._ask(address)
+        except TimeoutError:
+            return ()  # not kept: the next mail may ask again
+        finally:
+            self._open -= 1
+        self._kept[address] = (self._now() + KEPT_SECONDS, names)
+        self._kept.move_to_end(address)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return names
+
+    async def _ask(self, address: str) -> tuple[str, ...]:
+        found = await self._resolver.names(address)
+        own = ipaddress.ip_address(address)
+        confirmed = []
+        for name in found.names:
+            forward = await self._resolver.addresses(name)
+            if any(ipaddress.ip_address(each) == own for each in forward.addresses):
+                confirmed.append(name)
+        return tuple(confirmed)

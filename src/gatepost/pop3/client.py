@@ -1,0 +1,138 @@
+"""``gatepost.pop3.Client``: a mailbox that a server keeps, on asyncio.
+
+async with gatepost.pop3.Client("mail.example.org", 110) as client:
+    await client.login("alice@example.org", password)
+    for number in await client.list():
+        message = await client.retrieve(number)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import final
+
+from gatepost.net.calling import SECONDS, Call, Caller, StartTLS
+from gatepost.pop3.talk import POP3Talk
+from gatepost.tls.clientsettings import CertificateFiles, FilePath
+from gatepost.tls.contexts import Level
+from gatepost.tls.sessions import SessionCache
+from gatepost.wire.pop3.capabilities import Capabilities
+from gatepost.wire.pop3.client import SIZE_LIMIT, Maildrop
+from gatepost.wire.pop3.exchange import Sink
+from gatepost.wire.pop3.reply import Reply
+from gatepost.wire.sasl.secret import Secret
+from gatepost.wire.upgrade import Origin
+
+
+@final
+class Client(Caller[POP3Talk]):
+    """A client for a POP3 server. ``async with`` connects, and says QUIT at the end, which is what deletes.
+
+    :param host: a name or an address.
+    :param port: 110, or 995 with ``implicit``.
+    :param starttls: ``require``; ``may`` goes on in the clear when the server does not offer STLS, and only then;
+        ``never``. There is no login in the clear, so little can be done there.
+    :param implicit: TLS from the first octet (RFC 8314 §3).
+    :param ca_file: authorities to trust, PEM; by default the system's.
+    :param server_name: the name in the server's certificate, when it is not ``host``.
+    :param client_certificate: our own certificate: a PEM file with chain and key, or the pair of two files.
+    :param pins: SHA-256 of certificates or public keys: one of them must be the server's, and nothing else is asked.
+    :param timeout: seconds for connecting, for the handshake, for each reply, and for each 16 KiB of a message.
+    :param level: what the certificate must prove, see ``gatepost.connect``; by default ``verify``.
+    :param sessions: a ``SessionCache`` that several clients share.
+
+    Several tasks may share it: their calls take turns. A call that is cancelled half-way closes the connection. Where
+    ``async with`` is left by an exception, no QUIT is said and nothing is deleted.
+
+    :raises LocalProtocolError: for arguments that are wrong; ``CertificateError`` for files that are.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        starttls: StartTLS = "require",
+        implicit: bool = False,
+        ca_file: FilePath | None = None,
+        server_name: str | None = None,
+        client_certificate: CertificateFiles | None = None,
+        pins: Iterable[str] = (),
+        timeout: float = SECONDS,
+        level: Level | None = None,
+        sessions: SessionCache | None = None,
+    ) -> None:
+        super().__init__(
+            Call(
+                host, port, starttls=starttls, implicit=implicit, level=level, ca_file=ca_file, server_name=server_name,
+                client_certificate=client_certificate, pins=pins, sessions=sessions, timeout=timeout,
+            )
+        )  # fmt: skip
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server listed in its last answer to CAPA; inside TLS, only what it listed there."""
+        return self._talk.capabilities
+
+    async def login(self, user: str, password: str | bytes | Secret) -> str:
+        """Log in, with SCRAM-SHA-256-PLUS where the server lists it, then SCRAM-SHA-256, PLAIN, LOGIN, USER and PASS.
+
+        :return: the mechanism that was used, or ``USER``.
+        :raises LocalProtocolError: in the clear: no password is sent there.
+        :raises AuthenticationRefused: when the server refuses; the connection is still good.
+        :raises AuthenticationError: when it does not prove that it knows the password; the connection is closed.
+        """
+        return await self._run(self._talk.login(user, password))
+
+    async def stat(self) -> Maildrop:
+        """How many messages there are, and their octets: ``.messages``, ``.octets``.
+
+        :raises Refused: when the server refuses.
+        """
+        return await self._run(self._talk.stat())
+
+    async def list(self) -> dict[int, int]:
+        """The octets of each message, by its number in this session."""
+        return await self._run(self._talk.list())
+
+    async def uidl(self) -> dict[int, str]:
+        """The unique-id of each message, by its number: the same in every session (RFC 1939 §7)."""
+        return await self._run(self._talk.uidl())
+
+    async def retrieve(self, number: int, *, limit: int = SIZE_LIMIT) -> bytes:
+        """One message, with CRLF line ends.
+
+        :param limit: the longest message taken, in octets.
+        :raises Refused: when the server refuses.
+        :raises RemoteProtocolError: when it is longer, or the server closes before its end.
+        """
+        return await self._run(self._talk.fetch(number, limit))
+
+    async def retrieve_into(self, number: int, sink: Sink, *, limit: int = SIZE_LIMIT) -> int:
+        """One message, piece by piece as it comes; the octets it had. Raises what ``retrieve`` raises.
+
+        :param sink: is called with each piece. What it was given is a message only once this returns.
+        """
+        return await self._run(self._talk.retrieve(number, sink, limit))
+
+    async def top(self, number: int, lines: int = 0, *, limit: int = SIZE_LIMIT) -> bytes:
+        """The header of a message, and the first lines of its body. Raises what ``retrieve`` raises."""
+        return await self._run(self._talk.top(number, lines, limit))
+
+    async def delete(self, number: int) -> Reply:
+        """Mark a message: the QUIT at the end deletes it.
+
+        :raises Refused: when the server refuses.
+        """
+        return await self._run(self._talk.delete(number))
+
+    async def reset(self) -> Reply:
+        """Take all marks off."""
+        return await self._run(self._talk.reset())
+
+    async def noop(self) -> Reply:
+        """Ask whether the connection still lives."""
+        return await self._run(self._talk.noop())
+
+    def _begin(self, origin: Origin) -> POP3Talk:
+        return POP3Talk(origin, self._call)
