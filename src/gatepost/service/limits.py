@@ -150,19 +150,22 @@ class Limits:
         return sum(cells[_HEADER + column : _HEADER + (cells[0] + 1) * _STRIDE : _STRIDE])
 
     def _counted(self, column: int, seconds: int) -> int:
-        """The sum of a windowed count: ``column`` is the window's number, the next one the count in it."""
-        cells, window = self._cells, int(self._clock()) // seconds
+        """The sum of a windowed count: ``column`` is the second in which the window began, then comes the count in it.
+
+        A window begins with what is first counted in it, not on the minute, where everybody could wait for the next.
+        """
+        cells, now = self._cells, int(self._clock())
         stop = _HEADER + (cells[0] + 1) * _STRIDE
-        windows = cells[_HEADER + column : stop : _STRIDE]
+        begun = cells[_HEADER + column : stop : _STRIDE]
         counts = cells[_HEADER + column + 1 : stop : _STRIDE]
-        return sum(count for its, count in zip(windows, counts, strict=True) if its == window)
+        return sum(count for then, count in zip(begun, counts, strict=True) if 0 <= now - then < seconds)
 
     def _spend(self, column: int, seconds: int, most: int) -> bool:
         if self._counted(column, seconds) >= most:
             return False
-        cells, window, own = self._cells, int(self._clock()) // seconds, self._base + column
-        if cells[own] != window:
-            cells[own], cells[own + 1] = window, 0
+        cells, now, own = self._cells, int(self._clock()), self._base + column
+        if not 0 <= now - cells[own] < seconds:
+            cells[own], cells[own + 1] = now, 0
         cells[own + 1] += 1
         return True
 

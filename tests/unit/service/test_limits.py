@@ -76,6 +76,26 @@ def test_limit_on_rate_forgets_after_its_minute(memory: mmap.mmap) -> None:
     assert one.connect("192.0.2.1", 0) is None
 
 
+def test_failed_logins_add_up_over_every_mark_of_the_clock(memory: mmap.mmap) -> None:
+    """No moment of the hour forgets all guesses: the memory begins with the first of them."""
+    clock = Clock()
+    clock.now = 600.0 * 5000 - 1
+    limits = view(memory, 1, clock, auth_failures=1)
+    assert limits.login_failed("192.0.2.1") == 1.0
+    clock.now += 2
+    assert limits.login_failed("192.0.2.1") == 2.0
+
+
+def test_clock_that_is_set_back_locks_nobody_out(memory: mmap.mmap) -> None:
+    """What was counted in a future that is gone is forgotten."""
+    clock = Clock()
+    limits = view(memory, 1, clock, message_rate_per_address=1)
+    assert limits.message("192.0.2.1")
+    clock.now -= 5000
+    assert limits.message("192.0.2.1")
+    assert not limits.message("192.0.2.1")
+
+
 def test_limit_counts_an_ipv6_customer_as_one(memory: mmap.mmap) -> None:
     """Addresses of one /64 share their limits; an IPv4-mapped address is the IPv4 address."""
     limits = view(memory, message_rate_per_address=1)
