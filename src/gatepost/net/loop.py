@@ -20,9 +20,17 @@ def answer_signals(loop: asyncio.AbstractEventLoop, handlers: Mapping[signal.Sig
     """Have a loop that will run in this thread call a handler for each signal, also for one that comes before it runs.
 
     uvloop listens for signals only while it runs: one that came between ``add_signal_handler`` and its first turn would
-    be lost. So they are held back until that turn.
+    be lost. So until that turn they are noted, in whichever thread they arrive.
     """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    loop.call_soon(signal.pthread_sigmask, signal.SIG_SETMASK, held)
+    early: list[int] = []
+    for number in handlers:
+        signal.signal(number, lambda number, _: early.append(number))
+
+    def begin() -> None:
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        for number, handler in handlers.items():
+            if number in early:
+                handler()
+
+    loop.call_soon(begin)
