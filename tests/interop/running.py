@@ -21,7 +21,7 @@ from gatepost.testing.ca import TestAuthority
 
 GATEPOST = (sys.executable, "-m", "gatepost")
 SENDMAIL = (sys.executable, "-m", "gatepost.sendmail")
-LISTENERS = ("mx", "submission", "submissions")
+LISTENERS = ("mx", "submission", "submissions", "pop3", "pop3s")
 Tables = Mapping[str, Mapping[str, object]]
 
 
@@ -89,8 +89,8 @@ class Gatepost:
             if name == "mx":
                 lines += _toml({"protocol": "smtp", "starttls": self._starttls})
                 continue
-            lines += _toml({"protocol": "submission"})
-            lines += _toml({"tls": "implicit" if name == "submissions" else "starttls"})
+            lines += _toml({"protocol": "pop3" if name.startswith("pop3") else "submission"})
+            lines += _toml({"tls": "implicit" if name.endswith("s") else "starttls"})
         self.config.write_text("\n".join(lines) + "\n")
 
     # -- its life

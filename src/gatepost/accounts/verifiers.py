@@ -122,8 +122,15 @@ class Verifiers:
         record = self._record(address)
         return decoy if record is None else record.scram
 
+    def active(self, user: str) -> bool:
+        """Whether there is such a user and it may log in: for logins that need no password.
+
+        :raises StoreError: when the store fails.
+        """
+        return self._record(self.identity(user)) is not None
+
     def record_login(self, user: str) -> None:
-        """Write down a login that did not go through ``accepted``: one by SCRAM.
+        """Write down a login that did not go through ``accepted``: one by SCRAM or EXTERNAL.
 
         :raises StoreError: when the store fails.
         """

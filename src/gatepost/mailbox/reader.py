@@ -8,18 +8,16 @@ again by its unique name.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, final
 
 from gatepost.errors import StoreError
+from gatepost.mailbox.filenames import parse, seconds_of
 
 # What a dead delivery leaves in tmp/ is removed when it is this old, in seconds: the Maildir convention's 36 hours.
 STALE: Final = 36 * 3600.0
-
-_FIELD: Final = re.compile(r",([SW])=(\d{1,18})(?=[,:]|$)")
 
 
 @final
@@ -74,7 +72,7 @@ class Maildir:
             raise StoreError(f"mailbox {self.root}: {error.strerror}") from error
         # A reader that moves a message while we list can show it to us twice; the later sight, in cur/, stands.
         by_name = {message.unique: message for message in found}
-        return sorted(by_name.values(), key=lambda message: (_seconds(message.unique), message.unique))
+        return sorted(by_name.values(), key=lambda message: (seconds_of(message.unique), message.unique))
 
     def usage(self) -> Usage:
         """How much it holds.
@@ -129,20 +127,13 @@ class Maildir:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                unique, _, info = entry.name.partition(":")
-                fields = dict(_FIELD.findall(entry.name))
+                _, size, wire_size, flags = parse(entry.name)
                 try:
-                    size = int(fields["S"]) if "S" in fields else entry.stat(follow_symlinks=False).st_size
+                    size = entry.stat(follow_symlinks=False).st_size if size is None else size
                 except FileNotFoundError:
                     continue
-                wire_size = int(fields["W"]) if "W" in fields else None
-                flags = info[2:] if info.startswith("2,") else ""
+                unique = entry.name.partition(":")[0]
                 yield StoredMessage(unique, folder / entry.name, size, wire_size, flags, name == "new")
-
-
-def _seconds(unique: str) -> int:
-    head = unique.partition(".")[0]
-    return int(head) if head.isascii() and head.isdecimal() else 0
 
 
 def sweep(data: Path, *, now: float, stale: float = STALE) -> int:

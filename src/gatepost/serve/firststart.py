@@ -167,11 +167,12 @@ def _manner(listener: BoundListener) -> str:
     settings = listener.settings
     if listener.name == "local":
         return "sendmail, for programs of this machine"
-    if settings.protocol not in ("smtp", "submission", "lmtp"):
+    if settings.protocol not in ("smtp", "submission", "lmtp", "pop3"):
         return "http"
     if settings.tls == "implicit":
         return f"{settings.protocol}, TLS from the start"
-    return {"offer": f"{settings.protocol}, STARTTLS", "require": f"{settings.protocol}, STARTTLS required"}.get(
+    upgrade = "STLS" if settings.protocol == "pop3" else "STARTTLS"
+    return {"offer": f"{settings.protocol}, {upgrade}", "require": f"{settings.protocol}, {upgrade} required"}.get(
         settings.starttls, f"{settings.protocol}, no TLS"
     )
 
@@ -192,6 +193,7 @@ def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) 
     login = made.login or f"postmaster@{config.domains[0]}"
     mx = _endpoint(listeners, "smtp", "starttls")
     submission = _endpoint(listeners, "submission", "starttls")
+    pop3 = _endpoint(listeners, "pop3", "starttls")
     certificate, own = config.data / SELF_SIGNED, needs_self_signed(config)
     lines = ["", "Next, in another terminal:"]
     if submission:
@@ -200,6 +202,12 @@ def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) 
         send = f"{shlex.quote(program())} send --server {submission}{trust} {people} --subject Hello"
         lines.append(f"  echo Hello | {send}")
         lines.append(f"  swaks --server {submission} --tls --auth-user {login} --from {login} --to {login}")
+    if pop3:
+        trust = f" --cacert {shlex.quote(str(certificate))}" if own else ""
+        there = f"--resolve {config.hostname}:{pop3.rpartition(':')[2]}:{pop3.rpartition(':')[0]}"
+        lines.append(
+            f"  curl --ssl-reqd{trust} {there} --user {login} pop3://{config.hostname}:{pop3.rpartition(':')[2]}/"
+        )
     if mx:
         trust = f" -CAfile {shlex.quote(str(certificate))}" if own else ""
         lines.append(f"  openssl s_client -starttls smtp -connect {mx} -verify_hostname {config.hostname}{trust}")

@@ -64,11 +64,13 @@ def prepare(config: Config) -> Prepared:
     :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
     """
     from gatepost.certs.configured import configured_files, facts_of, load_configured
+    from gatepost.service.greylisting import check_greylisting
     from gatepost.service.policies import usual_profile, variants_of
     from gatepost.tls.contexts import server_contexts
 
     account = account_of(config)
     check_aliases(config)
+    check_greylisting(config)
     renew_self_signed(config, at=time.time())
     files = signatures(configured_files(config))
     credentials = load_configured(config)

@@ -82,8 +82,10 @@ ROLES: Final[tuple[Role, ...]] = (
         "gatepost.service.worker:run",
         frozenset({"smtp", "lmtp"}),
         _a_core_each,
-        opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads)",
-        reaches="accepts from its listeners; opens no connection",
+        opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads); with greylisting "
+        "greylist.db (writes) and the country database (reads)",
+        reaches="accepts from its listeners; opens no connection, but asks name servers where a [[greylist_rule]] has "
+        "client_names",
         sessions=True,
     ),
     Role(
@@ -95,6 +97,15 @@ ROLES: Final[tuple[Role, ...]] = (
         _one,
         opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads)",
         reaches="accepts from its listeners and the local socket; opens no connection",
+        sessions=True,
+    ),
+    Role(
+        "pop3",
+        "gatepost.service.pop3.worker:run",
+        frozenset({"pop3"}),
+        _one,
+        opens="accounts.db (logins), mail (reads, deletes) and list files of rules (reads); never the queue",
+        reaches="accepts from its listeners; opens no connection",
         sessions=True,
     ),
     Role(

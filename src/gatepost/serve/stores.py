@@ -75,10 +75,27 @@ def _try(config: Config, account: privileges.Account) -> None:
             store.generation()
             store.account("postmaster@localhost")
         _read_through(accounts)
+    if config.greylist.enabled:
+        _try_greylist(config, account)
     if queue.exists():
         with contextlib.closing(SQLiteQueue(config.data)) as waiting:
             waiting.counts()
         _read_through(queue)
+
+
+def _try_greylist(config: Config, account: privileges.Account) -> None:
+    from gatepost.store.sqlite.greylist import FILE_NAME, SQLiteGreylist
+
+    countries = config.greylist.country_database
+    if countries is not None and countries.exists() and not os.access(countries, os.R_OK):
+        raise ConfigError(
+            f"greylist.country_database: {countries}: the account that serves may not read it",
+            hint=f"chmod a+r {countries}",
+        )
+    if (config.data / FILE_NAME).exists():
+        with contextlib.closing(SQLiteGreylist(config.data / FILE_NAME, busy_seconds=5.0)) as greylist:
+            greylist.networks(limit=1)
+        _read_through(config.data / FILE_NAME)
 
 
 def _read_through(path: Path) -> None:

@@ -177,6 +177,7 @@ class Supervisor:
         """Do what is due; returns how long the loop may sleep."""
         now = time.monotonic()
         deadlines: list[float] = [now + _LONGEST_SLEEP]
+        renewal = self._renew(now)  # first: workers of a generation that it puts up are due in this turn
         for generation in self._generations():
             generation.start_due(now)
             generation.kill_overdue(now)
@@ -188,7 +189,7 @@ class Supervisor:
             deadlines.extend(generation.deadlines())
         if self._transition is not None:
             deadlines.append(self._transition.deadline)
-        for each in (self._control.expire(now), self._inquiries.expire(now), self._watchdog(now), self._renew(now)):
+        for each in (self._control.expire(now), self._inquiries.expire(now), self._watchdog(now), renewal):
             if each is not None:
                 deadlines.append(each)
         self._gauge()

@@ -1,0 +1,1 @@
+"""POP3 service: sessions that read the maildrops of users."""

@@ -1,0 +1,44 @@
+"""What a client is offered at a listener, and which rule says so. It follows from the connection's origin alone."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from gatepost.policy.inbound import Asked
+from gatepost.tls.contexts import ServerContexts
+from gatepost.wire.pop3.profile import ServerProfile
+
+
+@final
+class Terms:
+    """The terms of a connection; many connections share them, and nobody changes them.
+
+    :param profile: for the engines.
+    :param contexts: for the handshake; None where TLS is not to be had.
+    :param wanted: ``offer``, ``require``, ``deny`` or ``implicit``, for the log.
+    :param rule: what decided that, for the log.
+    :param refusal: why the connection is closed before anything is said; usually empty.
+    :param asked: whether the client is asked for a certificate: ``none``, ``ask`` or ``require``.
+    :param external: the profile for a session that may log in by its certificate.
+    """
+
+    __slots__ = ("asked", "contexts", "external", "profile", "refusal", "rule", "wanted")
+
+    def __init__(
+        self,
+        profile: ServerProfile,
+        contexts: ServerContexts | None,
+        wanted: str,
+        rule: str = "listener",
+        refusal: str = "",
+        *,
+        asked: Asked = "none",
+        external: ServerProfile | None = None,
+    ) -> None:
+        self.profile: Final = profile
+        self.contexts: Final = contexts
+        self.wanted: Final = wanted
+        self.rule: Final = rule
+        self.refusal: Final = refusal
+        self.asked: Final = asked
+        self.external: Final = external
