@@ -4,7 +4,7 @@ see what the old documents promise, and ``gatepost explain`` says the same of th
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,8 @@ HOPS = {
     "ca.test": Hop("127.0.3.3", SERVERS.issue("mx.ca.test"), ("smtpd_tls_protocols=TLSv1.2",)),
     "cn.test": Hop("127.0.3.4", SERVERS.issue(common_name="mx.cn.test")),
     "not.test": Hop("127.0.3.5", self_signed("mx.not.test")),
+    "routed.test": Hop("127.0.3.6", None),  # smtproutes has another host for it, which offers TLS
+    "direct.wide.test": Hop("127.0.3.7", None),
 }
 
 
@@ -81,7 +83,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory, next_hops: Postfix) -> Ite
             names.add(f"mx.{domain}", "A", hop.address)
         added = {"delivery": {"port": next_hops.port, "resolver": [names.nameserver]}}
         made: dict[str, Imported] = {}
-        for name, write in {"dmail": _dmail, "qmail": _qmail, "listed": _listed}.items():
+        writers: dict[str, Callable[[Path], tuple[str | Path, ...]]] = {
+            "dmail": _dmail, "qmail": partial(_qmail, next_hops.port), "listed": _listed,
+        }  # fmt: skip
+        for name, write in writers.items():
             directory = tmp_path_factory.mktemp(name)
             made[name] = Imported(directory, SERVERS, write(directory), added, {ANN_HERE: "a word of Ann"})
             stack.enter_context(made[name])
@@ -103,9 +108,11 @@ def _dmail(directory: Path) -> tuple[str | Path, ...]:
     return "dmail", directory / "dmail.conf"
 
 
-def _qmail(directory: Path) -> tuple[str | Path, ...]:
+def _qmail(port: int, directory: Path) -> tuple[str | Path, ...]:
     files: dict[str, bytes] = {
-        "me": b"mx.example.test\n", "locals": b"example.test\n", "rcpthosts": b"example.test\n",
+        "me": b"mx.example.test\n", "locals": b"example.test\n", "rcpthosts": b"example.test\npassed.test\n",
+        "morercpthosts": b".more.test\n", "badmailfrom": b"spammer@bad.test\n@worse.test\n",
+        "smtproutes": f".wide.test:127.0.3.5:{port}\ndirect.wide.test:\nrouted.test:[127.0.3.5]:{port}\n".encode(),
         "servercert.pem": OURS.chain_pem + OURS.key_pem, "clientcert.pem": OURS.key_pem + OURS.chain_pem,
         "clientca.pem": CLIENTS.pem, "clientcrl.pem": CLIENTS.crl().public_bytes(Encoding.PEM),
         "tlsclients": b"ann@client.test\n", "rsa512.pem": b"old\n", "dh512.pem": b"old\n",
@@ -251,6 +258,33 @@ def test_relaying_goes_by_certificate(
     assert servers["qmail"].relays("--certificate", file) == relays
 
 
+@pytest.mark.parametrize(
+    ("setting", "recipient", "taken"),
+    [
+        ("rcpthosts", "dave@passed.test", True), ("rcpthosts, below", "dave@x.passed.test", False),
+        ("morercpthosts with a dot", "dave@x.more.test", True), ("in neither", ELSEWHERE, False),
+    ],
+)  # fmt: skip
+def test_mail_for_rcpthosts_is_taken_from_everybody(
+    servers: dict[str, Imported], setting: str, recipient: str, *, taken: bool
+) -> None:
+    """From a client that may not relay, and for no other domain."""
+    done = servers["qmail"].swaks("127.0.0.6", "--quit-after", "RCPT", to=recipient)
+    assert done.code == (RELAYED if taken else REFUSED), f"{setting}: {done.said}"
+    assert not servers["qmail"].relays("127.0.0.6")
+
+
+@pytest.mark.parametrize(
+    ("sender", "refused"),
+    [("spammer@bad.test", True), ("other@bad.test", False), ("any@worse.test", True), ("<>", False)],
+)
+def test_badmailfrom_is_refused(servers: dict[str, Imported], sender: str, *, refused: bool) -> None:
+    """By address and by domain; qmail said so at RCPT, here it is said at MAIL."""
+    done = servers["qmail"].swaks("127.0.0.6", "--from", sender, "--quit-after", "FROM", to="carol@example.test")
+    assert (done.code != 0) == refused, done.said
+    assert ("550 5.7.1" in done.said) == refused, done.said
+
+
 # -- servers
 
 
@@ -287,6 +321,8 @@ SENT = {
     "clientcert.pem": Sent(
         "qmail", "free-tls.test", Answer.SELF_SIGNED, True, ('Client CN "mx.example.test"', "verified OK")
     ),
+    "smtproutes": Sent("qmail", "routed.test", Answer.SELF_SIGNED, True),
+    "smtproutes without a relay": Sent("qmail", "direct.wide.test", Answer.ABSENT, False),
     "exhaustivelist": Sent("listed", "free-tls.test", Answer.SELF_SIGNED, False),
     "exhaustivelist, on it": Sent("listed", "ca.test", Answer.GOOD, True, ("did not present a certificate",)),
 }  # fmt: skip

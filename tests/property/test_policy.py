@@ -15,6 +15,7 @@ from gatepost.policy.levels import DEMANDS, Level, raised
 from gatepost.policy.names import NameList
 from gatepost.policy.outbound import Facts, OutboundPolicy, OutboundRule
 from gatepost.policy.relay import RelayPolicy, RelayRule, Shown
+from gatepost.policy.routes import Endpoint, RoutePolicy, RouteRule
 from gatepost.policy.rules import Source
 
 ADDRESSES = st.integers(0, 7).map(lambda number: f"10.0.0.{number}")
@@ -195,3 +196,25 @@ def test_relay_explanation_is_the_decision(
     assert plain["settings"]["relay"]["rule"] == ("default" if first is None else f"relay[{first}]")
     assert [rule["matches"] for rule in plain["rules"]] == matching
     assert policy.certified == any("certificate_email" in each or "certificate_fingerprint" in each for each in tables)
+
+
+ROUTES = st.lists(st.tuples(PATTERNS, st.sampled_from([None, Endpoint("gate.example", 25)])), max_size=5)
+
+
+@given(ROUTES, NAMES, st.none() | st.just(Endpoint("smart.example", 587)))
+def test_way_is_that_of_the_first_route_that_matches(
+    routes: list[tuple[list[str], Endpoint | None]], destination: str, smarthost: Endpoint | None
+) -> None:
+    """And the rule that is named is the one that a reader finds; the smarthost gets what no route has."""
+    rules = tuple(RouteRule(Source(f"route[{at}]"), NameList(to), via) for at, (to, via) in enumerate(routes))
+    decided = RoutePolicy(rules, smarthost).decide(destination)
+    first = next((at for at, (to, _) in enumerate(routes) if _named(to, destination)), None)
+    if first is None:
+        assert decided.way.endpoint == smarthost and not decided.way.exempt
+        assert decided.rule.name == ("default" if smarthost is None else "delivery.smarthost")
+    else:
+        assert decided.rule.name == f"route[{first}]" and decided.way.endpoint == routes[first][1]
+        assert decided.way.kind == ("mx" if routes[first][1] is None else "route")
+    assert [weighed.source.name for weighed in decided.decision.weighed if weighed.decides] == (
+        [] if first is None else [f"route[{first}]"]
+    )

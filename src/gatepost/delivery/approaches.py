@@ -1,7 +1,7 @@
 """How each server is approached: what the rules decide, made into an ``Approach``.
 
-Only a configuration with ``[[outbound]]`` rules has one; without rules every server is approached alike, and nothing
-is looked up. Decisions are remembered for as long as the lists that they rest on do not change.
+Only a configuration with ``[[outbound]]`` rules or routes has one; without them every server is approached alike, and
+nothing is looked up. Decisions are remembered for as long as the lists that they rest on do not change.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gatepost.errors import CertificateError, ConfigError
 from gatepost.observe.logs import event
 from gatepost.policy.levels import DEMANDS
 from gatepost.policy.outbound import ClientHandshake, OutboundDecision
+from gatepost.policy.routes import Way
 from gatepost.queue.outcome import Outcome, Protection, Result
 from gatepost.tls.clientfiles import ClientFiles
 from gatepost.tls.contexts import ClientContext
@@ -55,22 +56,23 @@ class Approaches:
         self._lists = ListFiles()
         self._policy = outbound_policy(config, self._lists)
         self._contexts: dict[tuple[ClientHandshake, bool], ClientContext] = {}
-        self._decided: dict[tuple[str, Hop, str], tuple[Hop, Approach]] = {}
+        self._decided: dict[tuple[Way, Hop, str], tuple[Hop, Approach]] = {}
         self._looked_at = clock()
 
-    def target(self, destination: str, hop: Hop, address: str, kind: Kind) -> Target:
+    def target(self, way: Way, hop: Hop, address: str, kind: Kind) -> Target:
         """A server together with its approach, and with the port that the rules say.
 
+        :param way: which way the mail goes that leads there.
         :raises Trouble: when what the rules ask for cannot be had: a file that cannot be used, versions or ciphers that
             exclude each other. The mail waits then.
         """
         self._look()
-        key = (destination, hop, address)
+        key = (way, hop, address)
         found = self._decided.get(key)
         if found is None:
             if len(self._decided) >= _REMEMBERED:
                 self._decided.clear()
-            decision = self._policy.decide(facts_of(self._config, destination, hop.host, address))
+            decision = self._policy.decide(facts_of(self._config, "", hop.host, address, way=way))
             there = hop if decision.port is None else Hop(hop.host, decision.port, hop.preference)
             try:
                 found = there, self._approach(decision)
@@ -90,6 +92,7 @@ class Approaches:
         return replace(
             self._base, level=decision.level, tls=context, implicit=decision.implicit, names=decision.names,
             pins=decision.fingerprints, rule=decision.rule,
+            credentials=self._base.credentials if decision.facts.login else None,  # the smarthost's, for no other host
         )  # fmt: skip
 
     def _look(self) -> None:

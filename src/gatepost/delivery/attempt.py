@@ -205,9 +205,15 @@ class Opening:
         return client, capabilities
 
     def _look_in_the_mirror(self, capabilities: Capabilities) -> None:
-        """A mail exchanger that has our own name is ourselves (RFC 5321 §6.3): mail would go round for ever."""
-        if self._kind in ("mx", "implicit") and capabilities.server_name.lower() == self._approach.hostname.lower():
-            raise Trouble(Outcome(Result.FAILED, 0, "5.4.6", "mail loops back: the server has our own name"))
+        """A mail exchanger that has our own name is ourselves (RFC 5321 §6.3): mail would go round for ever. So is the
+        host of a route; the route is ours to mend, and its mail waits."""
+        if capabilities.server_name.lower() != self._approach.hostname.lower():
+            return
+        reason = "mail loops back: the server has our own name"
+        if self._kind in ("mx", "implicit"):
+            raise Trouble(Outcome(Result.FAILED, 0, "5.4.6", reason))
+        if self._kind == "route":
+            raise Trouble(Outcome(Result.DEFERRED, 0, "4.4.6", reason))
 
 
 async def open_session(

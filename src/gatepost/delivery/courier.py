@@ -1,8 +1,8 @@
-"""Everything that is going to one destination: its jobs, its open sessions, the order in which servers are tried.
+"""Everything that is going one way: its jobs, its open sessions, the order in which servers are tried.
 
-A destination is a mail domain, or all of them where a smarthost takes everything. Its jobs wait in one line. *Lanes*
-take from it, one session each, so that many messages pass over few connections; more lanes open as the line grows, up
-to the configured number.
+A way leads to the mail exchangers of one domain, or to a host that takes the mail of several: that of a route, or the
+smarthost. Its jobs wait in one line. *Lanes* take from it, one session each, so that many messages pass over few
+connections; more lanes open as the line grows, up to the configured number.
 
 Every server is tried before a message waits (RFC 5321 §5.1). When no server can be had at all, everything in the line
 waits for the same reason, without a connection for each message.
@@ -22,6 +22,7 @@ from gatepost.delivery.session import Again, Session
 from gatepost.delivery.trouble import Stage, Trouble
 from gatepost.errors import StoreError
 from gatepost.observe.logs import event
+from gatepost.policy.routes import Way
 from gatepost.queue.item import InlineBody, Lease, QueuedMessage
 from gatepost.queue.outcome import Outcome, Result, deferred
 
@@ -33,7 +34,7 @@ Pending: TypeAlias = list[tuple[Lease, Outcome]]
 
 @final
 class Job:
-    """One message for some recipients of one destination."""
+    """One message for some recipients whose mail goes one way."""
 
     __slots__ = ("afresh", "leases", "message")
 
@@ -45,16 +46,16 @@ class Job:
 
 @final
 class Courier:
-    """The deliveries to one destination.
+    """The deliveries that go one way.
 
-    :param destination: the domain, or an address literal; for a smarthost any name.
+    :param way: where to.
     :param hungry: called when the line gets short, so that more is leased in time.
     """
 
-    __slots__ = ("_hungry", "_lanes", "_office", "_opening", "_stopping", "_tasks", "destination", "jobs", "waiting")
+    __slots__ = ("_hungry", "_lanes", "_office", "_opening", "_stopping", "_tasks", "jobs", "waiting", "way")
 
-    def __init__(self, destination: str, office: Office, hungry: Callable[[], None]) -> None:
-        self.destination = destination
+    def __init__(self, way: Way, office: Office, hungry: Callable[[], None]) -> None:
+        self.way: Final = way
         self.jobs: deque[Job] = deque()
         self.waiting = 0  # recipients in the line
         self._office = office
@@ -118,7 +119,7 @@ class Courier:
         except Trouble as trouble:
             self._give_up(trouble.outcome)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave mail in limbo
-            event("delivery.fault", "critical", destination=self.destination, reason=repr(error))
+            event("delivery.fault", "critical", destination=self.way.name, reason=repr(error))
             self._give_up(deferred(f"internal fault: {type(error).__name__}", enhanced="4.3.0"))
         finally:
             # Counted here and not when the task is seen to be done: nothing can be put into the line in between.
@@ -219,7 +220,7 @@ class Courier:
         pool = self._office.pool
         done = {tried}
         try:
-            async for target in targets(self.destination, self._office):
+            async for target in targets(self.way, self._office):
                 if not pending or self._stopping:
                     break
                 if target.hop in done or pool.was_bad(target):  # bad: it was tried a moment ago
@@ -249,7 +250,7 @@ class Courier:
         pool = self._office.pool
         last: Trouble | None = None
         later: list[Target] = []
-        async for target in targets(self.destination, self._office):
+        async for target in targets(self.way, self._office):
             if (session := pool.take(target)) is not None:
                 return session, target
             if pool.was_bad(target):

@@ -11,6 +11,7 @@ from gatepost.delivery.attempt import Target
 from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.pool import Pool
 from gatepost.delivery.route import (
+    NAMED,
     Hop,
     NoRoute,
     Route,
@@ -19,11 +20,14 @@ from gatepost.delivery.route import (
     looping,
     loops_back,
     no_address,
+    to_host,
     to_literal,
     to_smarthost,
 )
+from gatepost.delivery.routes import Routes
 from gatepost.delivery.trouble import Trouble
 from gatepost.net.resolve import AddressAnswer, Lookup, Resolver
+from gatepost.policy.routes import Way
 from gatepost.queue.item import BodyRef
 from gatepost.queue.outcome import Outcome, Result
 
@@ -35,7 +39,7 @@ class Office:
 
     :param hostname: our name.
     :param port: the port of mail exchangers.
-    :param smarthost: host and port that take everything, or None.
+    :param routes: which way mail goes.
     :param own: addresses and ports that we listen on ourselves.
     :param lanes: sessions for one destination at a time.
     :param open_body: how the content of a message is read.
@@ -44,7 +48,7 @@ class Office:
 
     hostname: str
     port: int
-    smarthost: tuple[str, int] | None
+    routes: Routes
     own: frozenset[tuple[str, int]]
     lanes: int
     resolver: Resolver
@@ -55,12 +59,12 @@ class Office:
     approaches: Approaches | None = None
 
 
-async def targets(destination: str, office: Office) -> AsyncIterator[Target]:
-    """The addresses of a destination's servers, in the order in which they are tried, looked up as needed.
+async def targets(way: Way, office: Office) -> AsyncIterator[Target]:
+    """The addresses of the servers on a way, in the order in which they are tried, looked up as needed.
 
     :raises Trouble: when there are none.
     """
-    route = await _route(destination, office)
+    route = await _route(way, office)
     if isinstance(route, NoRoute):
         raise _no_way(route)
     failure: NoRoute | None = None
@@ -74,12 +78,12 @@ async def targets(destination: str, office: Office) -> AsyncIterator[Target]:
             continue
         if route.kind != "smarthost" and any(loops_back(a, hop.port, office.own) for a in answer.addresses):
             if not found:
-                raise _no_way(looping(hop, answer.addresses[0]))
+                raise _no_way(looping(hop, answer.addresses[0], route.kind))
             break  # RFC 5321 §5.1: ourselves, and all that is behind us, are left out
         for address in answer.addresses:
             found = True
             try:
-                target = _target(destination, hop, address, route, office)
+                target = _target(way, hop, address, route, office)
             except Trouble as trouble:
                 unmet = trouble  # of this server: another one may do
                 continue
@@ -88,12 +92,13 @@ async def targets(destination: str, office: Office) -> AsyncIterator[Target]:
     if unmet is not None and not met:
         raise unmet
     if not found:
-        raise _no_way(failure or NoRoute(True, "4.4.4", f"no server for {destination}"))
+        raise _no_way(failure or NoRoute(True, "4.4.4", f"no server for {way.name}"))
 
 
-async def _route(destination: str, office: Office) -> Route | NoRoute:
-    if office.smarthost is not None:
-        return to_smarthost(*office.smarthost)
+async def _route(way: Way, office: Office) -> Route | NoRoute:
+    if way.endpoint is not None:
+        return (to_host if way.kind == "route" else to_smarthost)(*way.endpoint)
+    destination = way.destination
     if destination.startswith("["):
         return to_literal(destination, office.port)
     answer = await office.resolver.mx(destination)
@@ -101,15 +106,15 @@ async def _route(destination: str, office: Office) -> Route | NoRoute:
 
 
 async def _addresses(route: Route, hop: Hop, office: Office) -> AddressAnswer:
-    if address_literal(f"[{hop.host}]") is not None and route.kind in ("literal", "smarthost"):
+    if address_literal(f"[{hop.host}]") is not None and (route.kind == "literal" or route.kind in NAMED):
         return AddressAnswer(Lookup.FOUND, (hop.host,))
-    return await office.resolver.addresses(hop.host, local_names=route.kind == "smarthost")
+    return await office.resolver.addresses(hop.host, local_names=route.kind in NAMED)
 
 
-def _target(destination: str, hop: Hop, address: str, route: Route, office: Office) -> Target:
+def _target(way: Way, hop: Hop, address: str, route: Route, office: Office) -> Target:
     if office.approaches is None:
         return Target(hop, address, route.kind)
-    return office.approaches.target(destination, hop, address, route.kind)
+    return office.approaches.target(way, hop, address, route.kind)
 
 
 def _no_way(reason: NoRoute) -> Trouble:

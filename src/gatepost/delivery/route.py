@@ -6,7 +6,8 @@
 * a null MX (RFC 7505) refuses mail: 5.1.10 at once;
 * our own name among the MX hosts ends the list there, and a list that is empty then is a loop: 5.4.6;
 * no such domain is permanent (5.1.2); an error of DNS is never "there is none": 4.4.3, tried again;
-* ``user@[192.0.2.1]`` goes to that address; a smarthost takes everything and no MX is asked.
+* ``user@[192.0.2.1]`` goes to that address;
+* the host of a ``[[route]]``, or the smarthost, takes what the rules send there, and no MX is asked.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Final, Literal, TypeAlias, final
 from gatepost.net.resolve import AddressAnswer, Lookup, MXAnswer
 
 HOST_LIMIT: Final = 20  # hosts of one route that are tried
-Kind: TypeAlias = Literal["mx", "implicit", "literal", "smarthost"]
+Kind: TypeAlias = Literal["mx", "implicit", "literal", "route", "smarthost"]
+NAMED: Final[tuple[Kind, ...]] = ("route", "smarthost")
+"""Kinds whose host the operator named: it may be an address or a local name, and its faults are waited for."""
 
 
 @final
@@ -79,6 +82,11 @@ def to_smarthost(host: str, port: int) -> Route:
     return Route("smarthost", (Hop(host, port),))
 
 
+def to_host(host: str, port: int) -> Route:
+    """The route to the host that a ``[[route]]`` names."""
+    return Route("route", (Hop(host, port),))
+
+
 def to_literal(destination: str, port: int) -> Route | NoRoute:
     """The route to an address literal."""
     address = address_literal(destination)
@@ -124,8 +132,9 @@ def no_address(hop: Hop, kind: Kind, answer: AddressAnswer) -> NoRoute:
     """
     if answer.status is Lookup.FAILED:
         return NoRoute(True, "4.4.3", answer.detail or f"look-up of {hop.host} failed")
-    if kind == "smarthost":
-        return NoRoute(True, "4.4.4", f"the smarthost {hop.host} has no address")
+    if kind in NAMED:
+        named = "the smarthost" if kind == "smarthost" else "the route's host"
+        return NoRoute(True, "4.4.4", f"{named} {hop.host} has no address")
     if kind == "implicit":
         return NoRoute(False, "5.1.2", f"{hop.host} has neither MX nor address")
     return NoRoute(False, "5.4.4", f"the mail exchanger {hop.host} has no address")
@@ -148,9 +157,10 @@ def loops_back(address: str, port: int, own: frozenset[tuple[str, int]]) -> bool
     return parsed.is_loopback and (wildcard, port) in own
 
 
-def looping(hop: Hop, address: str) -> NoRoute:
-    """The refusal of a host whose address is our own."""
-    return NoRoute(False, "5.4.6", f"mail loops back: {hop.host}[{address}]:{hop.port} is this server")
+def looping(hop: Hop, address: str, kind: Kind) -> NoRoute:
+    """The refusal of a host whose address is our own. One that the operator named is waited for, as above."""
+    reason = f"mail loops back: {hop.host}[{address}]:{hop.port} is this server"
+    return NoRoute(True, "4.4.6", reason) if kind in NAMED else NoRoute(False, "5.4.6", reason)
 
 
 def _loop(domain: str) -> NoRoute:

@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
 from gatepost.accounts.directory import Directory
-from gatepost.config.endpoints import parse_endpoint
+from gatepost.config.policies import route_policy
 from gatepost.config.schema import Config
 from gatepost.delivery.approaches import Approaches
 from gatepost.delivery.attempt import open_session
@@ -36,7 +36,10 @@ from gatepost.delivery.local import MailboxDelivery
 from gatepost.delivery.office import Office
 from gatepost.delivery.ownership import Ownership
 from gatepost.delivery.pool import Pool
+from gatepost.delivery.reflector import Reflector
+from gatepost.delivery.reflector_limits import Allowance
 from gatepost.delivery.report import Find, Reporter, keep, new_id
+from gatepost.delivery.routes import Routes
 from gatepost.delivery.setting import approach_of, own_addresses
 from gatepost.delivery.tally import Tally
 from gatepost.errors import StoreError
@@ -46,6 +49,7 @@ from gatepost.net.resolve import DNSResolver, Resolver
 from gatepost.observe import logs
 from gatepost.observe.logs import event
 from gatepost.observe.shared import Shared
+from gatepost.policy.routes import Way
 from gatepost.queue.item import LOCAL, Lease
 from gatepost.queue.outcome import deferred
 from gatepost.queue.schedule import Schedule
@@ -79,9 +83,9 @@ def run(config: Config, shared: Shared) -> None:
     queue = SQLiteQueue(config.data)
     accounts = SQLiteAccountStore(config.data / ACCOUNTS)
     ownership = Ownership(config.data / "queue")
-    directory = Directory(accounts, config.domains, config.aliases)
+    directory = Directory(accounts, config.domains, config.aliases, reflector=config.reflector.address or "")
     try:
-        worker = Worker(config, shared, queue, directory.find, ownership)
+        worker = Worker(config, shared, queue, directory.find, ownership, reflector=directory.reflector)
         # What SIGINT means the supervisor decides.
         answer_signals(loop, {signal.SIGTERM: worker.drain, signal.SIGINT: lambda: None})
         loop.run_until_complete(worker.run())
@@ -102,17 +106,18 @@ class Worker:
     :param store: the queue; this process and thread own it.
     :param find: where an address of ours leads.
     :param ownership: our name as an owner of leases.
+    :param reflector: the canonical address of the reflector; empty for none.
     :param resolver: DNS; None for the configured one.
     """
 
     __slots__ = (
         "_bell", "_config", "_couriers", "_drained", "_executor", "_held", "_ledger", "_local", "_local_tasks",
-        "_mailboxes", "_office", "_owner", "_pool", "_shared", "_store", "_wake",
+        "_mailboxes", "_office", "_owner", "_pool", "_reflector", "_shared", "_store", "_wake",
     )  # fmt: skip
 
     def __init__(
         self, config: Config, shared: Shared, store: QueueStore, find: Find, ownership: Ownership,
-        *, resolver: Resolver | None = None,
+        *, reflector: str = "", resolver: Resolver | None = None,
     ) -> None:  # fmt: skip
         delivery = config.delivery
         tally = Tally(shared.counters)
@@ -121,7 +126,7 @@ class Worker:
         self._store = store
         self._owner = ownership
         self._held: dict[int, Lease] = {}
-        self._couriers: dict[str, Courier] = {}
+        self._couriers: dict[Way, Courier] = {}
         self._local: list[Lease] = []
         self._local_tasks: set[asyncio.Task[None]] = set()
         self._executor = ThreadPoolExecutor(_LOCAL_THREADS, thread_name_prefix="mailbox")
@@ -133,6 +138,11 @@ class Worker:
             config.hostname, limit=delivery.bounce_size, find=find, open_body=store.open_body, new_id=new_id,
             keep=functools.partial(keep, store),
         )  # fmt: skip
+        reflected = config.reflector
+        self._reflector = Reflector(
+            reflector, config.hostname, Allowance(reflected.per_sender, reflected.total), find=find,
+            open_body=store.open_body, keep=functools.partial(keep, store),
+        )  # fmt: skip
         schedule = Schedule(delivery.retry_first, delivery.retry_max, delivery.lifetime)
         chance = random.SystemRandom().random
         self._ledger = Ledger(store, schedule, reporter, tally, random=chance, settled=self._settled)
@@ -143,10 +153,10 @@ class Worker:
             opener=functools.partial(open_session, failed=tally.failed), tally=tally,
         )  # fmt: skip
         self._office = Office(
-            config.hostname, delivery.port, parse_endpoint(delivery.smarthost) if delivery.smarthost else None,
+            config.hostname, delivery.port, Routes(route_policy(config)),
             own_addresses(config), delivery.concurrency_per_destination, resolver or DNSResolver(delivery.resolver),
             self._pool, self._ledger, store.open_body, chance,
-            Approaches(config, approach, files) if config.outbound else None,
+            Approaches(config, approach, files) if config.outbound or config.route else None,
         )  # fmt: skip
 
     def drain(self) -> None:
@@ -193,24 +203,22 @@ class Worker:
 
     def _take(self) -> int:
         """Lease what is due and hand it out; how many."""
-        self._couriers = {name: courier for name, courier in self._couriers.items() if not courier.idle}
+        self._couriers = {way: courier for way, courier in self._couriers.items() if not courier.idle}
         taken = 0
         if len(self._local) < PER_DESTINATION:
             leases = self._store.lease(self._owner.name, BATCH, LEASE_SECONDS, destination=LOCAL)
             taken += len(leases)
             self._hand_out(leases)
-        if (room := min(HELD - len(self._held), BATCH)) > 0 and not self._smarthost_busy():
-            busy = [name for name, courier in self._couriers.items() if courier.waiting >= PER_DESTINATION]
+        busy = {way for way, courier in self._couriers.items() if courier.waiting >= PER_DESTINATION}
+        routes = self._office.routes
+        if (room := min(HELD - len(self._held), BATCH)) > 0 and not (busy and routes.single):
+            exclude = [LOCAL, *routes.leading(busy)]
             leases = self._store.lease(
-                self._owner.name, room, LEASE_SECONDS, exclude=[LOCAL, *busy], per_destination=PER_DESTINATION
+                self._owner.name, room, LEASE_SECONDS, exclude=exclude, per_destination=PER_DESTINATION
             )
             taken += len(leases)
             self._hand_out(leases)
         return taken
-
-    def _smarthost_busy(self) -> bool:
-        courier = self._couriers.get("")
-        return courier is not None and courier.waiting >= PER_DESTINATION
 
     def _pause(self, taken: int) -> float:
         """How long to wait before more is taken. The bell, and a courier whose line is short, end the wait."""
@@ -241,29 +249,39 @@ class Worker:
         self._wake.set()
 
     def _hand_out(self, leases: Sequence[Lease]) -> None:
-        """Sort leases into lines: one job for each message and destination."""
-        jobs: dict[tuple[str, int], Job] = {}
-        smarthost = self._office.smarthost is not None
+        """Sort leases into lines: one job for each message and way."""
+        jobs: dict[tuple[Way, int], Job] = {}
         for lease in leases:
             self._held[id(lease)] = lease
             if lease.kind == "local":
-                self._local.append(lease)
+                if lease.address == self._reflector.address:
+                    self._reflect(lease)
+                else:
+                    self._local.append(lease)
                 continue
-            key = ("" if smarthost else lease.destination, lease.message.sequence)
+            key = (self._office.routes.way(lease.destination), lease.message.sequence)
             if (job := jobs.get(key)) is None:
                 jobs[key] = Job(lease.message, [lease])
             else:
                 job.leases.append(lease)
-        lines: dict[str, list[Job]] = {}
-        for (destination, _), job in jobs.items():
-            lines.setdefault(destination, []).append(job)
-        for destination, line in lines.items():
-            courier = self._couriers.get(destination)
+        lines: dict[Way, list[Job]] = {}
+        for (way, _), job in jobs.items():
+            lines.setdefault(way, []).append(job)
+        for way, line in lines.items():
+            courier = self._couriers.get(way)
             if courier is None:
-                courier = self._couriers[destination] = Courier(destination, self._office, self._wake.set)
+                courier = self._couriers[way] = Courier(way, self._office, self._wake.set)
             courier.add(line)
         while self._local and len(self._local_tasks) < _LOCAL_THREADS:
             self._spawn_local()
+
+    def _reflect(self, lease: Lease) -> None:
+        try:
+            outcome, answer = self._reflector.answer(lease, time.time())
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave mail in limbo
+            event("delivery.fault", "critical", queue_id=lease.message.id, reason=repr(error))
+            outcome, answer = deferred(f"internal fault: {type(error).__name__}", enhanced="4.3.0"), None
+        self._ledger.record(lease, outcome, answer=answer)
 
     # Mailboxes -------------------------------------------------------------------------------------------------------
 

@@ -100,10 +100,10 @@ def explain_inbound(decision: InboundDecision, *, protocol: str) -> Explanation:
     notes = [] if handshake.possible else [f"TLS cannot be spoken: {handshake.maximum} is older than the minimum"]
     if handshake.client_certificate == "require" and decision.wanted == "offer":
         notes.append('in the clear nobody is asked for a certificate: starttls = "require" closes that way')
-    question = {"client": facts.address, "listener": facts.listener}
+    question, spoken = {"client": facts.address, "listener": facts.listener}, _SPOKEN.get(protocol, _SMTP)
     return Explanation(
-        question, _INBOUND[decision.wanted, decision.refused], decision.rule, decision.decision,
-        tuple(_inbound_outlook(decision, _SPOKEN.get(protocol, _SMTP))), tuple(notes),
+        question, _INBOUND[decision.wanted, decision.refused].format(spoken.upgrade), decision.rule, decision.decision,
+        tuple(_inbound_outlook(decision, spoken)), tuple(notes),
     )  # fmt: skip
 
 
@@ -148,9 +148,9 @@ _SPOKEN: Final = {
     ),
 }  # fmt: skip
 _INBOUND: Final = {
-    ("offer", False): "offer: STARTTLS is offered",
-    ("require", False): "require: STARTTLS is offered, and mail is taken after it only",
-    ("deny", False): "deny: STARTTLS is neither offered nor accepted",
+    ("offer", False): "offer: {} is offered",
+    ("require", False): "require: {} is offered, and mail is taken after it only",
+    ("deny", False): "deny: {} is neither offered nor accepted",
     ("implicit", False): "implicit: TLS from the first octet",
     ("deny", True): "deny: the connection is refused, for this listener knows nothing but TLS",
 }
@@ -172,7 +172,8 @@ def _inbound_outlook(decision: InboundDecision, spoken: _Spoken) -> Iterator[Out
         then = "closed without a word" if decision.ground.implicit else spoken.unavailable
         yield Outlook("the client asks for TLS", then)
         return
-    yield Outlook(f"the client speaks {handshake.minimum} to {handshake.maximum or 'the newest'}", spoken.inside)
+    low, high = handshake.minimum, handshake.maximum or "the newest"
+    yield Outlook(f"the client speaks {low if low == high else f'{low} to {high}'}", spoken.inside)
     yield Outlook("the client speaks other versions only", "the handshake fails and the connection ends")
     if handshake.client_certificate != "none":
         yield Outlook("the client shows a certificate", "judged behind the handshake, which does not fail over it")
@@ -235,11 +236,14 @@ def _outbound_outlook(decision: OutboundDecision) -> Iterator[Outlook]:
             yield Outlook(f"the server {answer.value}", fate.fate.value)
 
 
-def explain_relay(decision: RelayDecision, *, certificate: str = "", notes: tuple[str, ...] = ()) -> Explanation:
+def explain_relay(
+    decision: RelayDecision, *, certificate: str = "", notes: tuple[str, ...] = (), relayed: tuple[str, ...] = ()
+) -> Explanation:
     """Whether a client may relay.
 
     :param certificate: what to call its certificate; empty when none was given.
     :param notes: what else is worth knowing.
+    :param relayed: the domains whose mail is taken from everybody at this listener.
     """
     facts = decision.facts
     verdict = "may relay, without a login" if decision.allowed else "may not relay"
@@ -248,6 +252,9 @@ def explain_relay(decision: RelayDecision, *, certificate: str = "", notes: tupl
         Outlook("a recipient in one of our domains", "taken, where that user exists"),
         Outlook("a recipient in another domain", then),
     ]
+    if relayed:
+        named = ", ".join(relayed[:4]) + (", …" if len(relayed) > 4 else "")
+        outlook.insert(1, Outlook(f"a recipient in relay_domains ({named})", "250, from everybody: it is sent on"))
     if any(
         condition.key.startswith("certificate")
         for weighed in decision.decision.weighed
@@ -277,7 +284,7 @@ def _plain_rule(weighed: Weighed) -> dict[str, object]:
         "close": weighed.close,
         "decides": list(weighed.decides),
         "why": weighed.why,
-        "conditions": [{"key": key, "met": met, "found": text} for key, met, text, _ in weighed.conditions],
+        "conditions": [{"key": each.key, "met": each.met, "found": each.text} for each in weighed.conditions],
     }
 
 

@@ -27,16 +27,21 @@ SUBMISSIONS_PORT: Final = 465
 class Facts(NamedTuple):
     """What is known of a server before it is connected to. What is not known is empty.
 
-    :param destination: the domain of the mail, in lower case; the smarthost's name where there is one.
-    :param host: the host's name: an MX, the smarthost, or the domain itself.
+    :param destination: the domain of the mail, in lower case; the name of the smarthost or of a route's host where
+        that takes the mail.
+    :param host: the host's name: an MX, the smarthost, a route's host, or the domain itself.
     :param address: its IP address.
     :param login: whether we log in there.
+    :param routed: whether a route sent the mail here: what is set for the smarthost is not for this server.
+    :param named: whether that route has host and port.
     """
 
     destination: str
     host: str = ""
     address: str = ""
     login: bool = False
+    routed: bool = False
+    named: bool = False
 
 
 @final
@@ -168,7 +173,7 @@ class OutboundPolicy:
         rest = Source("tls")
         defaults: dict[str, Setting] = {
             "level": Setting(self.level, self.level_source),
-            "implicit": Setting(self.implicit, Source("delivery")),
+            "implicit": Setting(self.implicit and not facts.routed, Source("delivery")),
             **{key: Setting(value, rest) for key, value in self.handshake._asdict().items()},
         }
         decision = decide(self.rules, facts, defaults)
@@ -178,7 +183,7 @@ class OutboundPolicy:
         implicit = bool(decision.value("implicit"))
         level = raised(cast(Level, decision.value("level")), login=facts.login, implicit=implicit)
         port = cast("int | None", decision.value("port"))
-        if port is None and implicit and not self.implicit:
+        if port is None and implicit and not facts.named and (facts.routed or not self.implicit):
             port = SUBMISSIONS_PORT
         return OutboundDecision(
             facts, level, handshake, port, implicit, self._names(level, facts, decision),

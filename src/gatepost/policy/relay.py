@@ -108,12 +108,12 @@ def _by_mailbox(wanted: frozenset[str], shown: Shown | None) -> Condition:
     if shown.status != "trusted":
         # What is written in a certificate counts only when its authority is believed, fingerprint or not.
         reason = shown.reason or "it does not verify with client_ca"
-        return Condition(key, False, f"the certificate proves no mail address: {reason}")
+        return Condition(key, False, f"the certificate proves no mail address: {reason}", near=True)
     found = next((mailbox for mailbox in shown.mailboxes if mailbox in wanted), None)
     if found is not None:
         return Condition(key, True, f"the certificate is for {found}")
     has = ", ".join(shown.mailboxes[:4]) or "no mail address"
-    return Condition(key, False, f"the certificate is for {has}, which is not in certificate_email")
+    return Condition(key, False, f"the certificate is for {has}, which is not in certificate_email", near=True)
 
 
 def _by_fingerprint(wanted: frozenset[str], shown: Shown | None) -> Condition:
@@ -121,11 +121,12 @@ def _by_fingerprint(wanted: frozenset[str], shown: Shown | None) -> Condition:
     if shown is None or shown.status == "none":
         return _absent(key, shown)
     if shown.status not in PROVED:
-        return Condition(key, False, f"the certificate proves nothing: {shown.reason}")
+        return Condition(key, False, f"the certificate proves nothing: {shown.reason}", near=True)
     found = next((each for each in shown.fingerprints if each in wanted), None)
     if found is not None:
         return Condition(key, True, f"{found} is in certificate_fingerprint")
-    return Condition(key, False, "the certificate's SHA-256 and its key's are not in certificate_fingerprint")
+    text = "the certificate's SHA-256 and its key's are not in certificate_fingerprint"
+    return Condition(key, False, text, near=True)
 
 
 def _absent(key: str, shown: Shown | None) -> Condition:

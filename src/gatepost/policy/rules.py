@@ -36,12 +36,14 @@ class Condition(NamedTuple):
     :param met: whether they do.
     :param text: what was found, in words: ``192.0.2.7 is in from``.
     :param known: whether the facts say anything about it; where they do not, it is not met.
+    :param near: not met, though the facts are of the kind that it asks for: a certificate, but another one.
     """
 
     key: str
     met: bool
     text: str
     known: bool = True
+    near: bool = False
 
 
 class Rule(Protocol[F_contra]):
@@ -80,12 +82,12 @@ class Weighed:
 
     @property
     def close(self) -> bool:
-        """Whether it came close: it matches but came too late, or some of its conditions are met and others are not, or
-        not known. (That nothing is excepted brings no rule closer.)
+        """Whether it came close: it matches but came too late, or some of its conditions are met, nearly met or not
+        known, and others are not. (That nothing is excepted brings no rule closer.)
         """
         if self.matches:
             return not self.decides
-        return any((each.met and each.key != "except") or not each.known for each in self.conditions)
+        return any((each.met and each.key != "except") or each.near or not each.known for each in self.conditions)
 
     @property
     def why(self) -> str:

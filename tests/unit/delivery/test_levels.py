@@ -23,6 +23,7 @@ from gatepost.config.policies import facts_of, outbound_policy
 from gatepost.config.schema import Config
 from gatepost.policy.explain import explain_outbound
 from gatepost.policy.levels import DEMANDS, Answer, Fate, Level, foresee
+from gatepost.policy.routes import Way
 from gatepost.queue.outcome import Outcome, Protection, Result
 from gatepost.testing.ca import DAY, Issued, TestAuthority, key_for, self_signed
 
@@ -325,7 +326,7 @@ def test_list_file_of_servers_is_taken_up_when_it_changes(house: House) -> None:
 
     def level() -> str:
         now[0] += 2
-        target = approaches.target("example.com", Hop(NAME, 25), "192.0.2.1", "mx")
+        target = approaches.target(Way("mx", "example.com"), Hop(NAME, 25), "192.0.2.1", "mx")
         assert target.approach is not None
         return target.approach.level
 

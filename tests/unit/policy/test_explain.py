@@ -39,7 +39,7 @@ def test_inbound_outlook_follows_the_decision() -> None:
     }
     assert "the client stays in the clear" not in outlook(none, "offer", implicit=True)
     limited = InboundPolicy((), Handshake("TLSv1.2", "TLSv1.2", resumption=False))
-    assert outlook(limited, "offer")["the client speaks TLSv1.2 to TLSv1.2"] == "mail is taken over TLS"
+    assert outlook(limited, "offer")["the client speaks TLSv1.2"] == "mail is taken over TLS"
     assert outlook(limited, "offer")["the client comes back with a session"] == "a full handshake each time"
 
 
@@ -64,6 +64,8 @@ def test_pop3_outlook_speaks_of_pop3() -> None:
     found = outlook(InboundPolicy(), "deny", protocol="pop3")
     assert found["the client asks for STLS"].startswith("-ERR")
     assert outlook(InboundPolicy(), "offer", protocol="pop3")["the client stays in the clear"].startswith("-ERR")
+    decision = InboundPolicy().decide("192.0.2.1", Ground("pop3", "offer", False, HERE))
+    assert explain_inbound(decision, protocol="pop3").verdict == "offer: STLS is offered"
 
 
 def test_versions_that_exclude_each_other_are_said_so() -> None:

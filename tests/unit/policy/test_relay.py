@@ -82,6 +82,8 @@ def test_reasons_are_those_of_the_certificate() -> None:
     texts = [weighed.why for weighed in CERTIFIED.decide("10.0.0.1", "mx", refused).decision.weighed]
     assert texts[0] == "the certificate proves no mail address: expired: in May"
     assert texts[1] == "the certificate proves nothing: expired: in May"
+    other = CERTIFIED.decide("192.0.2.1", "mx", ANN._replace(mailboxes=("eve@example.org",))).decision.weighed[0]
+    assert other.close and other.why == "the certificate is for eve@example.org, which is not in certificate_email"
     unasked = CERTIFIED.decide("10.0.0.1", "mx").decision.weighed[0]
     assert unasked.close and unasked.why == "the client's certificate is not known"
     assert CERTIFIED.decide("10.0.0.1", "mx", NOTHING).decision.weighed[0].why == "the client showed no certificate"

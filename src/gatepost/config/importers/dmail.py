@@ -32,12 +32,12 @@ _ELSEWHERE: Final = {
     "log_level": "the log goes to standard error, one line an event",
     "sysadmin": "mail for postmaster goes to the mailbox of that name; an entry in [aliases] sends it on",
     "ban_ip": "no client is turned away by its address in this version; the firewall can",
-    "ban_mailfrom": "no sender is turned away by the address in this version",
+    "ban_mailfrom": "name the senders in refused_senders",
     "ban_rcptto": "no recipient is turned away but those that are not there",
     "alias_file": "write the aliases into [aliases]",
     "alias_file_domain": "write the aliases into [aliases]",
     "forward": "write it into [aliases]",
-    "gateway": "there is one way out for all mail, delivery.smarthost",
+    "gateway": "write a [[route]] for its domains",
 }
 _INCLUDES: Final = 8
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from gatepost.config.combinations import impossible
 from gatepost.config.problems import Problem
+from gatepost.config.routing import Route
 from gatepost.config.schema import TLS, Certificate, Config, Delivery, Inbound, Limits, Listener, Outbound, Relay
 
 Scalar: TypeAlias = str | int | bool
@@ -24,8 +25,9 @@ Scalar: TypeAlias = str | int | bool
 _PLAIN: Final[Mapping[str, type[BaseModel]]] = {"": Config, "tls": TLS, "limits": Limits, "delivery": Delivery}
 _LISTS: Final[Mapping[str, type[BaseModel]]] = {
     "certificate": Certificate, "listener": Listener, "inbound": Inbound, "outbound": Outbound, "relay": Relay,
+    "route": Route,
 }  # fmt: skip
-_ORDER: Final = ("", "tls", "certificate", "listener", "inbound", "outbound", "relay", "limits", "delivery")
+_ORDER: Final = ("", "tls", "certificate", "listener", "inbound", "outbound", "relay", "route", "limits", "delivery")
 _DISTINCT: Final = frozenset({"listener", "certificate"})
 _CONDITIONS: Final = frozenset({"from", "except", "listeners", "to", "mx", "server"})
 _WIDTH: Final = 120

@@ -11,6 +11,7 @@ from gatepost.config.importers.maincf import Parameter, Parameters
 from gatepost.config.importers.postfix_keys import authorities, client_certificate, server_certificates
 from gatepost.config.importers.postfix_known import say_rest
 from gatepost.config.importers.postfix_relay import relays
+from gatepost.config.importers.postfix_routes import nexthop, routing
 from gatepost.config.importers.postfix_tls import (
     General,
     Strength,
@@ -37,7 +38,6 @@ _TIMES: Final = {
     "smtp_connect_timeout": ("delivery", "connect_timeout", "s"),
     "smtpd_starttls_timeout": ("limits", "handshake_timeout", "s"),
 }
-_PORTS: Final = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}
 _STARTTLS: Final = {"none": "deny", "may": "offer", "encrypt": "require"}
 
 
@@ -54,6 +54,7 @@ def from_postfix(path: Path) -> Document:
     authorities(document, parameters, base)
     _listeners(document, parameters)
     _inbound(document, parameters, path.name)
+    routing(document, parameters, base)
     _smarthost(document, parameters)
     _outbound(document, parameters, base, path.name)
     relays(document, parameters, base, path.name)
@@ -176,17 +177,13 @@ def _smarthost(document: Document, parameters: Parameters) -> None:
     maps = parameters.take("smtp_sasl_password_maps")
     if relay is None or not relay.value:
         return
-    found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\s]+))(?::(\w+))?", relay.value)
-    port = found[3] or "25" if found else ""
-    port = str(_PORTS.get(port, port))
-    if found is None or not port.isdecimal():
+    found = nexthop(relay.value)
+    if found is None:
         document.withhold("delivery", [f'smarthost = "{relay.value}"'], relay.place, "is no host that can be read")
         return
-    host = (found[1] or found[2]).lower().removeprefix("ipv6:")
-    if found[2]:
-        document.notice(relay.place, f"Postfix asked for the MX of {host}; a smarthost is the host itself")
-    endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    known = document.set("delivery", "smarthost", Sourced(endpoint, relay.place))
+    if found.asked:
+        document.notice(relay.place, f"Postfix asked for the MX of {found.host}; a smarthost is the host itself")
+    known = document.set("delivery", "smarthost", Sourced(found.via, relay.place))
     if known and wrapped and wrapped.value.lower() == "yes":
         document.set("delivery", "smarthost_tls", Sourced("implicit", wrapped.place))
     if login and login.value.lower() == "yes":

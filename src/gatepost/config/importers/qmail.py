@@ -23,16 +23,16 @@ _NUMBERS: Final = {
 }
 _OBSOLETE: Final = frozenset({"rsa512.pem", "rsa1024.pem", "dh512.pem", "dh1024.pem", "dh2048.pem", "dh4096.pem"})
 _HANDLED: Final = frozenset({
-    "me", "rcpthosts", "locals", "virtualdomains", "smtproutes", "badmailfrom", "servercert.pem", "clientcert.pem",
-    "tlshosts", "notlshosts", "clientca.pem", "tlsclients", "clientcrl.pem", "tlsclientciphers", "tlsserverciphers",
-    *_NUMBERS,
+    "me", "rcpthosts", "morercpthosts", "locals", "virtualdomains", "smtproutes", "badmailfrom", "servercert.pem",
+    "clientcert.pem", "tlshosts", "notlshosts", "clientca.pem", "tlsclients", "clientcrl.pem", "tlsclientciphers",
+    "tlsserverciphers", *_NUMBERS,
 })  # fmt: skip
 _REWRITES: Final = "gatepost completes and rewrites no address"
 _ELSEWHERE: Final = {
     "badmailto": "no recipient is turned away but those that are not there",
     "badrcptto": "no recipient is turned away but those that are not there",
-    "morercpthosts": "name its domains in `domains`",
-    "morercpthosts.cdb": "name its domains in `domains`",
+    "morercpthosts.cdb": "it is made from the text of morercpthosts, which is read; without it name its domains in "
+    "`relay_domains`",
     "defaultdomain": _REWRITES, "defaulthost": _REWRITES, "plusdomain": _REWRITES, "envnoathost": _REWRITES,
     "idhost": _REWRITES, "percenthack": _REWRITES,
     "helohost": "the name in EHLO is hostname", "localiphost": "the name for addresses of ours is hostname",
@@ -113,13 +113,9 @@ def _names(document: Document, control: dict[str, list[Line]]) -> None:
     kept = {entry.value for entry in domains}
     if "rcpthosts" not in control:
         document.notice("rcpthosts", "is missing: qmail relayed for everybody; gatepost takes mail for `domains` alone")
-    for line in control.get("rcpthosts", []):
-        if line.text.lower() not in kept:
-            document.withhold(
-                "", [f'domains = ["{line.text}"]'], line.place,
-                f"{line.text} is in rcpthosts and not kept here: qmail took mail for it to pass it on; "
-                "gatepost relays for clients in [[relay]], and takes other mail for its own domains alone",
-            )  # fmt: skip
+    passed = [line for name in ("rcpthosts", "morercpthosts") for line in control.get(name, [])]
+    if relayed := [Sourced(line.text.lower(), line.place) for line in passed if line.text.lower() not in kept]:
+        document.set("", "relay_domains", listed(relayed))
 
 
 def _certificate(document: Document, directory: Path) -> None:
@@ -230,9 +226,9 @@ def _numbers(document: Document, control: dict[str, list[Line]]) -> None:
 
 
 def _others(document: Document, directory: Path, names: list[str], control: dict[str, list[Line]]) -> None:
-    """What is there and not taken over, each by name."""
-    for line in control.get("badmailfrom", []):
-        document.notice(line.place, f"{line.text}: no sender is turned away by the address in this version")
+    """Senders that are refused; and what is there and not taken over, each by name."""
+    if senders := [Sourced(line.text, line.place) for line in control.get("badmailfrom", [])]:
+        document.set("", "refused_senders", listed(senders))
     for name in names:
         if name in _HANDLED:
             continue

@@ -287,6 +287,66 @@ def test_relayhosts_that_cannot_be_one_are_named(tmp_path: Path, accept: Accept)
     assert implicit.config.delivery.smarthost_tls == "implicit"
 
 
+def test_transport_maps_become_routes(tmp_path: Path, accept: Accept) -> None:
+    """The most specific first, whatever their order in the tables; what is no route is named with its line."""
+    (tmp_path / "transport").write_text(
+        "* smtp:[rest.example]\n.example smtp:near.example:26\na.example relay:[10.0.0.1]:submission\n"
+        "b.example smtp:\nc.example lmtp:unix:/run/lmtp\nann@d.example smtp:[10.0.0.2]\nd.example smtp:[a],[b]\n"
+        "e.example :[2001:db8::1]\nf.example :\na.example smtp:\n"
+    )
+    done = _import(tmp_path, accept, "transport_maps = hash:transport\n")
+    assert [(route.to, route.via) for route in done.config.route] == [
+        (("a.example",), "10.0.0.1:587"), (("b.example", "f.example"), "mx"), (("e.example",), "[2001:db8::1]:25"),
+        ((".example",), "near.example:26"), (("*",), "rest.example:25"),
+    ]  # fmt: skip
+    for line, words in {2: "asked for the MX", 5: "mail servers alone", 6: "not by address", 7: "one host"}.items():
+        assert done.noticed(f"transport:{line}", words), words
+    assert done.noticed("transport:10", "before this line")
+
+
+def test_route_for_everything_leaves_nothing_to_the_relayhost(tmp_path: Path, accept: Accept) -> None:
+    """As in Postfix, where the table comes first; a transport that says "as otherwise" is named beside a relayhost."""
+    text = "transport_maps = inline:{ { * = smtp:[rest.example] }, { a.example = : } }\nrelayhost = [relay.example]\n"
+    done = _import(tmp_path, accept, text)
+    assert done.config.delivery.smarthost is None and done.noticed("main.cf:4", "gets nothing")
+    assert [route.via for route in done.config.route] == ["rest.example:25"]
+    assert done.noticed("main.cf:3", "the smarthost")
+
+
+def test_transports_with_wrapper_mode_are_tls_from_the_first_octet(tmp_path: Path, accept: Accept) -> None:
+    """And at their own port."""
+    text = "transport_maps = inline:{ a.example=smtp:[r.example]:1465 }\nsmtp_tls_wrappermode = yes\n"
+    decision = _import(tmp_path, accept, text).outbound("a.example")
+    assert decision.implicit and decision.port is None and decision.facts.host == "r.example"
+
+
+def test_policy_for_a_domain_with_a_transport_is_named(tmp_path: Path, accept: Accept) -> None:
+    """Postfix looks for the policy of the next hop, and so do rules."""
+    (tmp_path / "policy").write_text("a.example secure\n[r.example] verify\n")
+    text = "transport_maps = inline:{ a.example=smtp:[r.example] }\nsmtp_tls_policy_maps = hash:policy\n"
+    done = _import(tmp_path, accept, text)
+    assert done.outbound("a.example").level == "verify" and done.outbound("a.example").names == ("r.example",)
+    assert done.noticed("policy:1", "r.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "domains"),
+    [
+        ("relay_domains = a.example, .b.example", ("a.example", ".a.example", ".b.example")),
+        ("relay_domains = a.example\nparent_domain_matches_subdomains = mynetworks", ("a.example",)),
+        ("relay_domains = $mydestination\nmydestination = mx.example.org", None),
+        ("relay_domains = hash:relayed", ("t.example", ".t.example")),
+        ("relay_domains = a.example, !b.a.example", None),
+    ],
+)
+def test_relay_domains_are_taken_over(
+    tmp_path: Path, accept: Accept, text: str, domains: tuple[str, ...] | None
+) -> None:
+    """With the domains below them where Postfix has it so; never wider than they were."""
+    (tmp_path / "relayed").write_text("T.example OK\n")
+    assert _import(tmp_path, accept, text + "\n").config.relay_domains == domains
+
+
 def test_networks_of_its_own_kind_are_named(tmp_path: Path, accept: Accept) -> None:
     """Tables, files that are not there, the networks of the interfaces."""
     done = _import(tmp_path, accept, "mynetworks = hash:/x, /none/such\n")

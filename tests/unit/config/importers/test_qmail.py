@@ -181,17 +181,27 @@ def test_rules_that_cannot_be_said_are_named(tmp_path: Path, accept: Accept) -> 
 
 
 def test_names_routes_and_numbers(tmp_path: Path, accept: Accept) -> None:
-    """me, locals, virtualdomains, rcpthosts, smtproutes, databytes, queuelifetime."""
+    """me, locals, virtualdomains, rcpthosts, morercpthosts, smtproutes, badmailfrom, databytes, queuelifetime."""
     done = _import(tmp_path, accept, {
         "locals": "example.org\n", "virtualdomains": "v.example:joe\n", "rcpthosts": "example.org\nback.example\n",
         "smtproutes": "here.example::2525\n:relay.example:587\n", "databytes": "1000000\n", "queuelifetime": "86400\n",
-        "badmailfrom": "spam@x.example\n",
+        "morercpthosts": ".Back.example\n", "badmailfrom": "Spam@x.example\n@bad.example\nnot an address\n",
     })  # fmt: skip
     assert done.config.hostname == "mx.example.org" and done.config.domains == ("example.org", "v.example")
     assert done.config.delivery.smarthost == "relay.example:587" and done.config.limits.message_size == 1000000
     assert done.config.delivery.lifetime == 86400.0
-    for place in ("virtualdomains:1", "rcpthosts:2", "smtproutes:1", "badmailfrom:1"):
+    assert done.config.relay_domains == ("back.example", ".back.example")
+    assert done.config.refused_senders == ("spam@x.example", "@bad.example")
+    assert [(route.to, route.via) for route in done.config.route] == [(("here.example",), "mx")]
+    assert done.outbound("here.example", "mx.here.example").port == 2525
+    for place in ("virtualdomains:1", "badmailfrom:3"):
         assert done.noticed(place), place
+
+
+def test_rcpthosts_that_cover_a_domain_of_ours_are_taken_over(tmp_path: Path, accept: Accept) -> None:
+    """``.example.org`` beside a local mail.example.org: what is kept is kept, the rest is passed on."""
+    done = _import(tmp_path, accept, {"locals": "mail.example.org\n", "rcpthosts": ".example.org\nmail.example.org\n"})
+    assert done.config.relay_domains == (".example.org",) and done.config.domains == ("mail.example.org",)
 
 
 def test_obsolete_and_unknown_files_are_named(tmp_path: Path, accept: Accept) -> None:
