@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from gatepost.config import schema
+from gatepost.config import greylist, kinds, schema
 from gatepost.config.addresses import AddressList
 from gatepost.config.quantities import format_duration, parse_size
 
@@ -139,7 +139,7 @@ def _kind(field: FieldInfo) -> str:
         return "size"
     for bound in field.metadata:
         if isinstance(bound, Ge):
-            kind += f", from {bound.ge}"
+            kind += f", from {format_duration(float(str(bound.ge))) if 'duration' in kind else bound.ge}"
         elif isinstance(bound, Gt):
             kind += f", more than {bound.gt}"
         elif isinstance(bound, Le):
@@ -149,11 +149,12 @@ def _kind(field: FieldInfo) -> str:
 
 def _words(annotation: Any) -> str:
     named = {
-        schema.Duration: "duration", schema.Size: "size", schema.Addresses: "address list", schema.Bind: "bind",
-        schema.AddressEntries: "address list", schema.ExemptEntries: "list of addresses and names",
-        schema.NameEntries: "list of names", schema.CertificateNames: "list of names",
-        schema.Fingerprints: "list of SHA-256",
-        schema.Endpoint: "host:port", schema.Domain: "domain", schema.Nameserver: "address",
+        kinds.Duration: "duration", kinds.Size: "size", kinds.Addresses: "address list", kinds.Bind: "bind",
+        kinds.AddressEntries: "address list", kinds.ExemptEntries: "list of addresses and names",
+        kinds.NameEntries: "list of names", kinds.CertificateNames: "list of names",
+        kinds.Fingerprints: "list of SHA-256", greylist.MailboxEntries: "list of mailboxes and domains",
+        greylist.Countries: "list of countries",
+        kinds.Endpoint: "host:port", kinds.Domain: "domain", kinds.Nameserver: "address",
     }  # fmt: skip
     for alias, word in named.items():
         if annotation == alias:

@@ -12,22 +12,30 @@ SOURCE = Path(__file__).parent.parent / "src" / "gatepost"
 
 # From the ground up: a floor imports only from floors below it, and from itself.
 FLOORS = (
-    "errors", "wire", "tls", "queue", "policy", "config", "net", "certs", "observe", "store", "accounts", "mailbox",
-    "delivery", "service", "serve", "cli",
+    "errors", "wire", "tls", "queue", "policy", "greylist", "config", "net", "certs", "observe", "store", "accounts",
+    "mailbox", "smtp", "pop3", "delivery", "service", "serve", "cli",
 )  # fmt: skip
-# Beside the house: what may be used from each of these is named.
+# What the library for programs is built from: importing it brings no part of a server (see test_public.py).
+LIBRARY = {"errors", "wire", "tls", "net"}
+# Beside the house, and where less may be used than lies below: what may be used from each of these is named.
 BESIDE = {
+    "smtp": LIBRARY,
+    "pop3": LIBRARY,
+    "connecting": LIBRARY,
+    "blocking": LIBRARY,
+    "serving": {*LIBRARY, "connecting"},
     "sendmail": {"errors", "wire"},
     "testing": set(FLOORS),
-    "cli": {*FLOORS, "sendmail"},
+    "tracing": {*LIBRARY, "observe"},
+    "cli": {*FLOORS, "sendmail", "connecting"},
     "__main__": {"cli"},
-    "__init__": {"_version"},
+    "__init__": {*LIBRARY, "blocking", "connecting", "pop3", "serving", "smtp", "testing", "tracing"},
     "_version": {"_version"},
 }
 EVERYWHERE = {"_version", "errors"}
 
 # Pure floors: bytes in, values out. No sockets, no clock, no files, no randomness.
-PURE = ("wire", "policy", "queue")
+PURE = ("wire", "policy", "greylist", "queue")
 IMPURE = {
     "asyncio", "datetime", "OpenSSL", "os", "pathlib", "random", "secrets", "select", "selectors", "shutil", "signal",
     "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time",

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 MANIFEST: Final = "backup.json"
 _MAIL: Final = "mail"
 # What the stores copy themselves, and what means nothing in a copy.
-_ELSEWHERE: Final = ("queue", "queue.db", "accounts.db")
+_ELSEWHERE: Final = ("queue", "queue.db", "accounts.db", "greylist.db")
 _PASSING: Final = ("-wal", "-shm", "-journal", "-turn", "-writer", ".sock", ".lock", ".pid")
 
 
 @click.command("backup", short_help="Copy all data while the server runs.")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--without-mail", is_flag=True, help="Leave the mailboxes out; queue and accounts only.")
+@click.option("--without-mail", is_flag=True, help="Leave the mailboxes out; queue, accounts and greylist only.")
 @common_options
 @pass_settings
 def command(settings: Settings, directory: Path, without_mail: bool) -> None:
-    """Copy queue, accounts, keys and mailboxes into DIRECTORY, which must be new or empty.
+    """Copy queue, accounts, greylist, keys and mailboxes into DIRECTORY, which must be new or empty.
 
     The server may be running: the queue is copied as it is at one moment, and no message that was acknowledged before
     is missing. To restore, stop the server, put the copy in the place of the data directory, and start the server;
@@ -110,7 +110,20 @@ def _stores(config: Config, target: Path) -> dict[str, int]:
             facts["users"] = len(accounts.accounts())
         finally:
             accounts.close()
+    _greylist(config, target)
     return facts
+
+
+def _greylist(config: Config, target: Path) -> None:
+    """What greylisting remembers: without it every sender would wait once more."""
+    from gatepost.store.sqlite.greylist import FILE_NAME, SQLiteGreylist
+
+    if (config.data / FILE_NAME).exists():
+        greylist = SQLiteGreylist(config.data / FILE_NAME)
+        try:
+            greylist.backup_to(target / FILE_NAME)
+        finally:
+            greylist.close()
 
 
 def _tree(source: Path, target: Path, add: Callable[[int], Any]) -> None:

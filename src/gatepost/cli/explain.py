@@ -151,7 +151,18 @@ def _domain(text: str, where: str) -> str:
 
 def _on_the_way(config: Config, domain: str) -> Iterable[str]:
     """What else decides where this mail goes."""
+    from gatepost.config.policies import relayed_domains, route_policy
+
     if domain in config.domains:
         yield f"{domain} is one of our domains: mail for its users stays here"
-    if config.delivery.smarthost is not None:
+    if relayed_domains(config).matches(domain):
+        yield f"{domain} is in relay_domains: its mail is taken from everybody and sent on"
+    decided = route_policy(config).decide(domain)
+    if decided.way.kind == "route":
+        yield f"{decided.rule} sends it to {decided.way.endpoint}, so that is the destination of the rules"
+    elif decided.way.kind == "smarthost" and not config.route:
         yield f"all mail goes to the smarthost {config.delivery.smarthost}, so that is the destination of the rules"
+    elif decided.way.kind == "smarthost":
+        yield f"no route: it goes to the smarthost {config.delivery.smarthost}, so that is the destination of the rules"
+    elif decided.way.exempt:
+        yield f"{decided.rule} sends it to the mail exchangers of {domain}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gatepost.config.lists import ListFiles
-from gatepost.config.policies import ground_of, inbound_policy, relay_policy
+from gatepost.config.policies import ground_of, inbound_policy, relay_policy, relayed_domains
 from gatepost.config.schema import Config, Listener
 from gatepost.policy.explain import Explanation, explain_relay
 from gatepost.policy.inbound import InboundDecision
@@ -39,7 +39,8 @@ def explanations(
         shown = NOTHING if unasked else offered
         notes = tuple(_notes(offered, unasked, asks=decision is not None and policy.certified))
         decided = policy.decide(address, listener.name, shown)
-        found.append(explain_relay(decided, certificate=str(certificate or ""), notes=notes))
+        relayed = relayed_domains(config).entries if listener.protocol == "smtp" else ()
+        found.append(explain_relay(decided, certificate=str(certificate or ""), notes=notes, relayed=relayed))
     return found
 
 

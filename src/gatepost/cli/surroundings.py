@@ -52,8 +52,9 @@ def _certificate(config: Config) -> Iterator[str]:
 def _prepared(config: Config) -> Iterator[str]:
     """What a start would find while it prepares, and a password that others may read."""
     from gatepost.serve.preparation import check_clients, check_delivery, check_handshake
+    from gatepost.service.greylisting import check_greylisting
 
-    for check in (check_handshake, check_clients, check_delivery):
+    for check in (check_handshake, check_clients, check_delivery, check_greylisting):
         try:
             check(config)
         except GatepostError as error:
@@ -66,10 +67,11 @@ def _prepared(config: Config) -> Iterator[str]:
 def _rules(config: Config) -> Iterator[str]:
     """List files of rules; versions of several rules that exclude each other."""
     from gatepost.config.lists import ListFiles
-    from gatepost.config.policies import ground_of, inbound_policy, relay_policy
+    from gatepost.config.policies import ground_of, inbound_policy, refused_senders, relay_policy
 
     try:
         relay_policy(config, ListFiles())
+        refused_senders(config, ListFiles())
         policy = inbound_policy(config, ListFiles())
         for decision in policy.handshakes(ground_of(config, each) for each in config.listener).values():
             if not decision.handshake.possible:

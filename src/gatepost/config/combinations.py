@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gatepost.config.endpoints import parse_bind
+from gatepost.config.greylist_combinations import impossible_greylisting
 from gatepost.config.problems import Key, Problem
 from gatepost.config.quantities import parse_duration
+from gatepost.config.routing_combinations import impossible_routing
 from gatepost.config.rule_combinations import impossible_rules
 
 _VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
@@ -27,6 +29,8 @@ def impossible(tables: Mapping[str, Any]) -> list[Problem]:
         *_listeners(tables.get("listener"), _table(tables.get("metrics")).get("bind")),
         *_delivery(_table(tables.get("delivery"))),
         *impossible_rules(tables),
+        *impossible_routing(tables),
+        *impossible_greylisting(tables),
         *_domains(tables.get("domains")),
         *_reflector(_table(tables.get("reflector")).get("address"), tables.get("domains")),
     ]

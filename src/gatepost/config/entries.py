@@ -134,6 +134,27 @@ def check_mailbox_entry(text: str) -> str:
     return f"{local.lower()}@{check_name(domain) if domain else ''}"
 
 
+def check_sender(text: str) -> str:
+    """Check an entry of a list of senders that are refused, and write it as it is compared.
+
+    It is ``user@example.org``, ``@example.org`` (or ``example.org``) for a domain, ``.example.org`` for those below it,
+    or ``file:PATH``.
+
+    :raises ValueError: when it is none of them.
+    """
+    entry = text.strip()
+    if (file := file_of(entry)) is not None:
+        if not file or entry.startswith("!"):
+            raise ValueError(f'"{text[:80]}" names no file of senders; write file:PATH')
+        return entry
+    local, _, domain = entry.rpartition("@")
+    strange = any(char.isspace() or not char.isprintable() for char in entry)
+    if strange or domain == "*" or (local and domain.startswith(".")):
+        raise ValueError(f'"{text[:80]}" is no sender; write user@example.org, @example.org or .example.org')
+    name = check_name(domain)
+    return name if name.startswith(".") else f"{local.casefold()}@{name}"
+
+
 def check_country(text: str) -> str:
     """Check an ISO 3166 code of two letters, or ``unknown``; write it as it is compared.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -110,18 +111,23 @@ def _read(file: Path, sources: Sources) -> tuple[dict[str, Any], dict[Key, int]]
 
 def _absolute(tables: dict[str, Any], path_keys: frozenset[Key], directory: Path) -> None:
     for *parents, name in path_keys:
-        holders = [tables]
-        for parent in parents:
-            holders = [inner for table in holders for inner in _tables_in(table.get(str(parent)))]
-        for table in holders:
+        for table in _holders(tables, parents):
             text = table.get(str(name))
             if isinstance(text, str) and text:
                 table[str(name)] = str(directory / (Path(text).expanduser() if text.startswith("~") else text))
 
 
+def _holders(tables: dict[str, Any], parents: Sequence[str | int]) -> list[dict[str, Any]]:
+    """The tables that may have a key: the whole document, or those below the names of its parents."""
+    holders = [tables]
+    for parent in parents:
+        holders = [inner for table in holders for inner in _tables_in(table.get(str(parent)))]
+    return holders
+
+
 def _absolute_entries(tables: dict[str, Any], entry_keys: frozenset[Key], directory: Path) -> None:
-    for array, name in entry_keys:
-        for table in _tables_in(tables.get(str(array))):
+    for *parents, name in entry_keys:
+        for table in _holders(tables, parents):
             value = table.get(str(name))
             entries = value if isinstance(value, list) else [value]
             if any(isinstance(entry, str) and FILE_PREFIX in entry for entry in entries):

@@ -53,7 +53,7 @@ class Greylist(Table):
     )
     delay: Duration = Field(default=300.0, gt=0, le=86400, description="Time before a sender is let in.")
     window: Duration = Field(
-        default=172800.0,
+        default=86400.0,
         gt=0,
         le=_WEEK,
         description="Time within which it must have come again; at least 4 hours more than any delay, so that senders "
@@ -62,7 +62,7 @@ class Greylist(Table):
     lifetime: Duration = Field(
         default=3110400.0,
         ge=_WEEK,
-        description="Time that a sender who came again is remembered after its last mail (RFC 6647 §5: at least a week).",
+        description="Time that a sender who came again is remembered after its last mail; RFC 6647 §5 asks for a week.",
     )
     auto_allow: Count = Field(
         default=5,
@@ -87,8 +87,7 @@ class Greylist(Table):
 
 
 class GreylistRule(Table):
-    """Who is put off, who is not, and who is refused. The first rule that matches decides; without a match mail with a
-    sender is put off as `[greylist]` says, and mail without one (`<>`: reports) is not."""
+    """Who is put off, who is not, and who is refused; the first rule that matches decides everything."""
 
     addresses: AddressEntries | None = Field(
         default=None, alias="from", description="Addresses of the clients; unset: everybody."

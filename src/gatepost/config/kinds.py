@@ -5,7 +5,6 @@ What one value can say alone is checked here, by functions that raise ValueError
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict
@@ -35,7 +34,8 @@ def _address_list(value: object) -> AddressList:
     raise ValueError("not a list of addresses")
 
 
-def _one_or_many(value: object) -> object:
+def one_or_many(value: object) -> object:
+    """One entry of a list needs no brackets."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -61,11 +61,11 @@ def _alias_name(value: object) -> object:
     return _alias_target(value)
 
 
-def _entries(check: Any) -> tuple[Any, ...]:
+def entries_by(check: Any) -> tuple[Any, ...]:
     """A list of text, each entry read by a function that raises ValueError; one entry needs no brackets."""
 
     def read(value: object) -> object:
-        value = _one_or_many(value)
+        value = one_or_many(value)
         if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
             return tuple(check(entry) for entry in value)
         return value
@@ -74,13 +74,14 @@ def _entries(check: Any) -> tuple[Any, ...]:
 
 
 def _rule_addresses(value: object) -> object:
-    value = _one_or_many(value)
+    value = one_or_many(value)
     if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
         check_addresses(value)
     return value
 
 
-def _seated(value: object) -> object:
+def seated(value: object) -> object:
+    """Refuse the words whose seats are kept for later, saying why."""
     if isinstance(value, str) and value in SEATS:
         raise ValueError(f'"{value}" {SEATS[value]}')
     return value
@@ -105,7 +106,7 @@ Mailbox: TypeAlias = Annotated[
 AliasName: TypeAlias = Annotated[str, BeforeValidator(_alias_name)]
 AliasTarget: TypeAlias = Annotated[str, BeforeValidator(_alias_target)]
 AliasTargets: TypeAlias = Annotated[
-    tuple[AliasTarget, ...], Field(min_length=1, max_length=1000), BeforeValidator(_one_or_many)
+    tuple[AliasTarget, ...], Field(min_length=1, max_length=1000), BeforeValidator(one_or_many)
 ]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][-a-z0-9_]{0,62}$")]
 Count: TypeAlias = Annotated[int, Strict()]
@@ -114,12 +115,12 @@ TLSVersion: TypeAlias = Literal["TLSv1.2", "TLSv1.3"]
 AddressEntries: TypeAlias = Annotated[
     tuple[str, ...], Field(min_length=1, max_length=10000), BeforeValidator(_rule_addresses)
 ]
-NameEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_name)]
-ExemptEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_exempt)]
-CertificateNames: TypeAlias = Annotated[tuple[str, ...], *_entries(check_certificate_name)]
-CertificateMailboxes: TypeAlias = Annotated[tuple[str, ...], *_entries(check_certificate_mailbox)]
+NameEntries: TypeAlias = Annotated[tuple[str, ...], *entries_by(check_name)]
+ExemptEntries: TypeAlias = Annotated[tuple[str, ...], *entries_by(check_exempt)]
+CertificateNames: TypeAlias = Annotated[tuple[str, ...], *entries_by(check_certificate_name)]
+CertificateMailboxes: TypeAlias = Annotated[tuple[str, ...], *entries_by(check_certificate_mailbox)]
 AskedCertificate: TypeAlias = Literal["none", "ask", "require"]
-Fingerprints: TypeAlias = Annotated[tuple[str, ...], *_entries(check_fingerprint)]
+Fingerprints: TypeAlias = Annotated[tuple[str, ...], *entries_by(check_fingerprint)]
 
 
 class Table(BaseModel):

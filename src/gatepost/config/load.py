@@ -14,9 +14,11 @@ from pydantic_core import ErrorDetails
 
 from gatepost.config.combinations import impossible
 from gatepost.config.files import Sources, absolute, find_main, read_sources
+from gatepost.config.greylist import GreylistRule
+from gatepost.config.kinds import AddressEntries, ExemptEntries
 from gatepost.config.locate import Key
 from gatepost.config.problems import Problem
-from gatepost.config.schema import AddressEntries, Config, ExemptEntries, Inbound, Outbound, Relay
+from gatepost.config.schema import Config, Inbound, Outbound, Relay
 from gatepost.errors import ConfigError
 
 # What the validator says, in the words of someone who looks at a TOML file.
@@ -105,11 +107,16 @@ def path_keys(model: type[BaseModel] = Config, prefix: Key = ()) -> frozenset[Ke
 
 
 def entry_keys() -> frozenset[Key]:
-    """The keys of rules whose entries may be ``file:PATH``."""
+    """The keys whose entries may be ``file:PATH``: those of rules, and the senders that are refused."""
     wanted = (AddressEntries | None, ExemptEntries | None)
-    return frozenset(
+    return frozenset({("refused_senders",)}) | frozenset(
         (table, field.alias or name)
-        for table, model in (("inbound", Inbound), ("outbound", Outbound), ("relay", Relay))
+        for table, model in (
+            ("inbound", Inbound),
+            ("outbound", Outbound),
+            ("relay", Relay),
+            ("greylist_rule", GreylistRule),
+        )
         for name, field in model.model_fields.items()
         if field.annotation in wanted
     )

@@ -17,7 +17,9 @@ from gatepost.policy.levels import Level
 from gatepost.policy.names import NameList
 from gatepost.policy.outbound import ClientHandshake, Facts, OutboundPolicy, OutboundRule
 from gatepost.policy.relay import RelayPolicy, RelayRule
+from gatepost.policy.routes import MX, Endpoint, RoutePolicy, RouteRule, Way
 from gatepost.policy.rules import Source
+from gatepost.policy.senders import SenderList
 
 RELAYING: Final = ("smtp", "lmtp")
 """Protocols at which relay rules count; at submission a login decides."""
@@ -146,12 +148,47 @@ def _outbound_settings(rule: Outbound) -> Iterator[tuple[str, object]]:
             yield key, str(value)
 
 
-def facts_of(config: Config, destination: str, host: str = "", address: str = "") -> Facts:
-    """What is known of a server; where a smarthost takes everything, it is the destination, and its name the host's."""
-    if config.delivery.smarthost is None:
-        return Facts(destination.lower(), host.lower(), address)
-    name, _ = parse_endpoint(config.delivery.smarthost)
-    return Facts(name.lower(), name.lower(), address, config.delivery.smarthost_user is not None)
+def route_policy(config: Config) -> RoutePolicy:
+    """What decides which way mail goes."""
+    smarthost = config.delivery.smarthost
+    return RoutePolicy(
+        tuple(
+            RouteRule(
+                _source(config, "route", index), NameList(route.to),
+                None if route.via == MX else Endpoint(*parse_endpoint(route.via)),
+            )
+            for index, route in enumerate(config.route)
+        ),
+        None if smarthost is None else Endpoint(*parse_endpoint(smarthost)),
+        Source("delivery.smarthost", config.place("delivery", "smarthost")),
+    )  # fmt: skip
+
+
+def relayed_domains(config: Config) -> NameList:
+    """The domains whose mail is taken from everybody and sent on."""
+    return NameList(config.relay_domains or ())
+
+
+def refused_senders(config: Config, files: ListFiles) -> SenderList:
+    """The senders whose mail is refused.
+
+    :raises ConfigError: when a list cannot be read.
+    """
+    return files.senders(config.refused_senders or ())
+
+
+def facts_of(config: Config, destination: str, host: str = "", address: str = "", *, way: Way | None = None) -> Facts:
+    """What is known of a server. Where a route or the smarthost names a host, that is the destination and the host.
+
+    :param way: which way the mail goes, where that has been decided.
+    """
+    way = route_policy(config).decide(destination.lower()).way if way is None else way
+    if way.endpoint is None:
+        return Facts(way.destination.lower(), host.lower(), address, routed=way.exempt)
+    name = way.endpoint.host.lower()
+    if way.kind == "route":
+        return Facts(name, name, address, routed=True, named=True)
+    return Facts(name, name, address, config.delivery.smarthost_user is not None)
 
 
 def relaying(config: Config) -> Iterable[Listener]:

@@ -30,24 +30,25 @@ _OUTBOUND: Final = (
 
 def impossible_rules(tables: Mapping[str, Any]) -> Iterator[Problem]:
     """Every impossible combination in ``[[inbound]]``, ``[[outbound]]`` and ``[[relay]]``."""
-    protocols = _protocols(tables.get("listener"))
-    for index, rule in _rules(tables.get("inbound")):
-        yield from _known_listeners("inbound", index, rule, protocols)
+    protocols = protocols_of(tables.get("listener"))
+    for index, rule in tables_in(tables.get("inbound")):
+        yield from known_listeners(("inbound", index), rule, protocols)
         yield from _settings("inbound", index, rule, _INBOUND)
         yield from _versions("inbound", index, rule)
-    outbound = _rules(tables.get("outbound"))
+    outbound = tables_in(tables.get("outbound"))
     pinned = any(rule.get("fingerprints") for _, rule in outbound)
     for index, rule in outbound:
         yield from _settings("outbound", index, rule, _OUTBOUND)
         yield from _versions("outbound", index, rule)
         yield from _outbound(index, rule, pinned=pinned)
-    for index, rule in _rules(tables.get("relay")):
-        yield from _known_listeners("relay", index, rule, protocols)
+    for index, rule in tables_in(tables.get("relay")):
+        yield from known_listeners(("relay", index), rule, protocols)
         yield from _relay(index, rule, protocols)
     yield from _client_certificates(tables)
 
 
-def _rules(value: object) -> list[tuple[int, Mapping[str, Any]]]:
+def tables_in(value: object) -> list[tuple[int, Mapping[str, Any]]]:
+    """The tables of a list, each with its number; passes over what is none."""
     return [
         (index, rule)
         for index, rule in enumerate(value if isinstance(value, list | tuple) else ())
@@ -55,23 +56,27 @@ def _rules(value: object) -> list[tuple[int, Mapping[str, Any]]]:
     ]
 
 
-def _protocols(listeners: object) -> dict[str, str]:
-    found = {str(rule.get("name")): str(rule.get("protocol")) for _, rule in _rules(listeners)}
+def protocols_of(listeners: object) -> dict[str, str]:
+    """Each listener's name with its protocol."""
+    found = {str(rule.get("name")): str(rule.get("protocol")) for _, rule in tables_in(listeners)}
     return found or _DEFAULT_LISTENERS
 
 
-def _words(value: object) -> list[str]:
+def words_in(value: object) -> list[str]:
+    """The text in a list, or the one text in its place."""
     return [word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)]
 
 
-def _known_listeners(
-    table: str, index: int, rule: Mapping[str, Any], protocols: Mapping[str, str]
-) -> Iterator[Problem]:
-    for name in _words(rule.get("listeners")):
+def known_listeners(place: Key, rule: Mapping[str, Any], protocols: Mapping[str, str]) -> Iterator[Problem]:
+    """Names in ``listeners`` that are no listener's.
+
+    :param place: the rule's key.
+    """
+    for name in words_in(rule.get("listeners")):
         if name not in protocols:
             near = difflib.get_close_matches(name, protocols, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(protocols)}"
-            yield Problem((table, index, "listeners"), f'there is no listener "{name}"; {hint}')
+            yield Problem((*place, "listeners"), f'there is no listener "{name}"; {hint}')
 
 
 def _settings(table: str, index: int, rule: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Problem]:
@@ -105,11 +110,11 @@ def _outbound(index: int, rule: Mapping[str, Any], *, pinned: bool) -> Iterator[
 
 
 def _relay(index: int, rule: Mapping[str, Any], protocols: Mapping[str, str]) -> Iterator[Problem]:
-    for name in _words(rule.get("listeners")):
+    for name in words_in(rule.get("listeners")):
         if reason := _NOT_RELAYING.get(protocols.get(name, "")):
             yield Problem(("relay", index, "listeners"), f'"{name}" {reason}')
     certified = bool(rule.get("certificate_email") or rule.get("certificate_fingerprint"))
-    entries = _words(rule["from"]) if "from" in rule and rule["from"] is not None else None
+    entries = words_in(rule["from"]) if "from" in rule and rule["from"] is not None else None
     if entries is None:
         if not certified:
             yield Problem(
@@ -132,7 +137,7 @@ def _client_certificates(tables: Mapping[str, Any]) -> Iterator[Problem]:
     authority = tls.get("client_ca") is not None
     if tls.get("client_crl") is not None and not authority:
         yield Problem(("tls", "client_crl"), "revokes certificates of no authority; set tls.client_ca")
-    relay = _rules(tables.get("relay"))
+    relay = tables_in(tables.get("relay"))
     for index, rule in relay:
         if rule.get("certificate_email") and not authority:
             yield Problem(
@@ -143,7 +148,7 @@ def _client_certificates(tables: Mapping[str, Any]) -> Iterator[Problem]:
     if authority or any(rule.get("certificate_fingerprint") for _, rule in relay):
         return
     asking: list[tuple[Key, Mapping[str, Any]]] = [(("tls", "client_certificate"), tls)]
-    asking += [(("inbound", index, "client_certificate"), rule) for index, rule in _rules(tables.get("inbound"))]
+    asking += [(("inbound", index, "client_certificate"), rule) for index, rule in tables_in(tables.get("inbound"))]
     for key, table in asking:
         if table.get("client_certificate") == "require":
             yield Problem(key, "no certificate would do: set tls.client_ca to the authority that is believed")

@@ -12,148 +12,45 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PrivateAttr,
-    Strict,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from gatepost.config.addresses import AddressList
 from gatepost.config.combinations import impossible
-from gatepost.config.endpoints import parse_bind, parse_endpoint, parse_nameserver
-from gatepost.config.entries import (
-    check_addresses,
-    check_certificate_mailbox,
-    check_certificate_name,
-    check_exempt,
-    check_fingerprint,
-    check_name,
+from gatepost.config.greylist import Greylist, GreylistRule
+from gatepost.config.kinds import (
+    AddressEntries,
+    Addresses,
+    AliasName,
+    AliasTargets,
+    AskedCertificate,
+    Bind,
+    CertificateMailboxes,
+    CertificateNames,
+    Count,
+    Domain,
+    Duration,
+    Endpoint,
+    ExemptEntries,
+    Fingerprints,
+    Mailbox,
+    Name,
+    NameEntries,
+    Nameserver,
+    Size,
+    Switch,
+    Table,
+    TLSVersion,
+    one_or_many,
+    seated,
 )
-from gatepost.config.names import check_address, check_domain, system_hostname
-from gatepost.config.quantities import format_duration, parse_duration, parse_size
-from gatepost.policy.levels import SEATS
-
-
-def _address_list(value: object) -> AddressList:
-    if isinstance(value, AddressList):
-        return value
-    if isinstance(value, str):
-        return AddressList((value,))
-    if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
-        return AddressList(value)
-    raise ValueError("not a list of addresses")
-
-
-def _one_or_many(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _checked(check: Any) -> BeforeValidator:
-    """Check text with a function that raises ValueError, and keep the text as it was written."""
-
-    def keep(value: object) -> object:
-        if isinstance(value, str):
-            check(value)
-        return value
-
-    return BeforeValidator(keep)
-
-
-def _alias_target(value: object) -> object:
-    return check_address(value, bare_local=True) if isinstance(value, str) else value
-
-
-def _alias_name(value: object) -> object:
-    """A name, an address, or ``@domain`` for the rest of a domain."""
-    if isinstance(value, str) and value.startswith("@"):
-        return f"@{check_domain(value[1:])}"
-    return _alias_target(value)
-
-
-def _entries(check: Any) -> tuple[Any, ...]:
-    """A list of text, each entry read by a function that raises ValueError; one entry needs no brackets."""
-
-    def read(value: object) -> object:
-        value = _one_or_many(value)
-        if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
-            return tuple(check(entry) for entry in value)
-        return value
-
-    return Field(min_length=1, max_length=10000), BeforeValidator(read)
-
-
-def _rule_addresses(value: object) -> object:
-    value = _one_or_many(value)
-    if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
-        check_addresses(value)
-    return value
-
-
-def _seated(value: object) -> object:
-    if isinstance(value, str) and value in SEATS:
-        raise ValueError(f'"{value}" {SEATS[value]}')
-    return value
-
-
-Duration: TypeAlias = Annotated[
-    float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str, when_used="json")
-]
-Size: TypeAlias = Annotated[int, BeforeValidator(parse_size)]
-Addresses: TypeAlias = Annotated[
-    AddressList, BeforeValidator(_address_list), PlainSerializer(list[str], return_type=list[str], when_used="json")
-]
-Bind: TypeAlias = Annotated[str, _checked(parse_bind)]
-Endpoint: TypeAlias = Annotated[str, _checked(parse_endpoint)]
-Nameserver: TypeAlias = Annotated[str, _checked(parse_nameserver)]
-Domain: TypeAlias = Annotated[
-    str, BeforeValidator(lambda value: check_domain(value) if isinstance(value, str) else value)
-]
-Mailbox: TypeAlias = Annotated[
-    str, BeforeValidator(lambda value: check_address(value) if isinstance(value, str) else value)
-]
-AliasName: TypeAlias = Annotated[str, BeforeValidator(_alias_name)]
-AliasTarget: TypeAlias = Annotated[str, BeforeValidator(_alias_target)]
-AliasTargets: TypeAlias = Annotated[
-    tuple[AliasTarget, ...], Field(min_length=1, max_length=1000), BeforeValidator(_one_or_many)
-]
-Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][-a-z0-9_]{0,62}$")]
-Count: TypeAlias = Annotated[int, Strict()]
-Switch: TypeAlias = Annotated[bool, Strict()]
-TLSVersion: TypeAlias = Literal["TLSv1.2", "TLSv1.3"]
-AddressEntries: TypeAlias = Annotated[
-    tuple[str, ...], Field(min_length=1, max_length=10000), BeforeValidator(_rule_addresses)
-]
-NameEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_name)]
-ExemptEntries: TypeAlias = Annotated[tuple[str, ...], *_entries(check_exempt)]
-CertificateNames: TypeAlias = Annotated[tuple[str, ...], *_entries(check_certificate_name)]
-CertificateMailboxes: TypeAlias = Annotated[tuple[str, ...], *_entries(check_certificate_mailbox)]
-AskedCertificate: TypeAlias = Literal["none", "ask", "require"]
-Fingerprints: TypeAlias = Annotated[tuple[str, ...], *_entries(check_fingerprint)]
+from gatepost.config.names import system_hostname
+from gatepost.config.routing import RelayDomains, Route, SenderEntries
 
 SYSTEM_DATA: Final = Path("/var/lib/gatepost")
 SYSTEM_RUN: Final = Path("/run/gatepost")
-
-
-class Table(BaseModel):
-    """What all tables have in common: frozen, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=False,
-        arbitrary_types_allowed=True,
-        str_max_length=4096,
-        hide_input_in_errors=True,
-        serialize_by_alias=True,  # `from` and `except` are no names in Python
-    )
 
 
 class TLS(Table):
@@ -217,7 +114,7 @@ class Listener(Table):
         "after a login; `lmtp`: mail for our domains from another server of ours (RFC 2033); `pop3`: our users fetch "
         "their mail (RFC 1939)."
     )
-    bind: Annotated[tuple[Bind, ...], Field(min_length=1, max_length=64), BeforeValidator(_one_or_many)] = Field(
+    bind: Annotated[tuple[Bind, ...], Field(min_length=1, max_length=64), BeforeValidator(one_or_many)] = Field(
         description='Addresses with ports to listen on, such as `"0.0.0.0:25"` or `"[::]:25"`.'
     )
     tls: Literal["starttls", "implicit"] = Field(
@@ -237,7 +134,7 @@ class Inbound(Table):
     addresses: AddressEntries | None = Field(
         default=None, alias="from", description="Addresses of the clients; unset: everybody."
     )
-    listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_one_or_many)] | None = Field(
+    listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(one_or_many)] | None = Field(
         default=None, description="Names of the listeners; unset: every one."
     )
     exempt: AddressEntries | None = Field(
@@ -276,7 +173,7 @@ class Outbound(Table):
         description="Addresses and names, of destinations or servers, that the rule does not match.",
     )
     level: (
-        Annotated[Literal["none", "may", "encrypt", "fingerprint", "verify", "secure"], BeforeValidator(_seated)] | None
+        Annotated[Literal["none", "may", "encrypt", "fingerprint", "verify", "secure"], BeforeValidator(seated)] | None
     ) = Field(
         default=None,
         description="As `delivery.tls_level`, and `fingerprint`: a certificate of `fingerprints`; `secure`: a trusted "
@@ -321,7 +218,7 @@ class Relay(Table):
         alias="from",
         description="Addresses of the clients; unset, in a rule by certificate: everybody.",
     )
-    listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_one_or_many)] | None = Field(
+    listeners: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(one_or_many)] | None = Field(
         default=None, description="Names of the listeners; unset: every one for mail from servers."
     )
     certificate_email: CertificateMailboxes | None = Field(
@@ -448,7 +345,7 @@ class Delivery(Table):
     )
     port: Count = Field(default=25, ge=1, le=65535, description="Port of the servers that MX records name.")
     resolver: (
-        Annotated[tuple[Nameserver, ...], Field(min_length=1, max_length=16), BeforeValidator(_one_or_many)] | None
+        Annotated[tuple[Nameserver, ...], Field(min_length=1, max_length=16), BeforeValidator(one_or_many)] | None
     ) = Field(
         default=None, description="Name servers to ask, address or `address:port`; unset: those of /etc/resolv.conf."
     )
@@ -504,10 +401,20 @@ class Config(Table):
         description="Our name in greetings, in `Received:` lines and in the self-signed certificate; "
         "unset: the system's full name.",
     )
-    domains: Annotated[tuple[Domain, ...], BeforeValidator(_one_or_many)] = Field(
+    domains: Annotated[tuple[Domain, ...], BeforeValidator(one_or_many)] = Field(
         default_factory=lambda known: tuple(dict.fromkeys((known.get("hostname", "localhost"), "localhost"))),
         description="Mail for these is kept here; all else is relayed for users, and refused for others. "
         "Unset: `hostname` and `localhost`.",
+    )
+    relay_domains: RelayDomains | None = Field(
+        default=None,
+        description="Mail for these, `.example.com` for all below one, is taken from everybody at `smtp` listeners and "
+        "sent on: for whom we are a backup MX, or stand in front. None of them is in `domains`.",
+    )
+    refused_senders: SenderEntries | None = Field(
+        default=None,
+        description="Senders whose mail is refused at `smtp` listeners: `user@example.org`, `@example.org`, "
+        "`.example.org` for all below one, `file:PATH`. The null sender never is.",
     )
     data: Path = Field(
         default_factory=default_data,
@@ -542,6 +449,7 @@ class Config(Table):
     inbound: tuple[Inbound, ...] = Field(default=(), max_length=1000)
     outbound: tuple[Outbound, ...] = Field(default=(), max_length=10000)
     relay: tuple[Relay, ...] = Field(default=(), max_length=1000)
+    route: tuple[Route, ...] = Field(default=(), max_length=10000)
     limits: Limits = Field(default_factory=Limits)
     delivery: Delivery = Field(default_factory=Delivery)
     aliases: dict[AliasName, AliasTargets] = Field(
@@ -550,6 +458,8 @@ class Config(Table):
         "rest of a domain = one target or a list, each a name here or an address anywhere.",
     )
     reflector: Reflector = Field(default_factory=Reflector)
+    greylist: Greylist = Field(default_factory=Greylist)
+    greylist_rule: tuple[GreylistRule, ...] = Field(default=(), max_length=1000)
     metrics: Metrics = Field(default_factory=Metrics)
 
     _source: Path | None = PrivateAttr(None)

@@ -165,7 +165,8 @@ class DNSResolver:
 
     async def names(self, address: str) -> NamesAnswer:
         """What an address is called; no more than ``NAME_LIMIT`` names."""
-        status, answer, detail = await self._ask(dns.reversename.from_address(address).to_text(), dns.rdatatype.PTR)
+        reverse = dns.reversename.from_address(address.partition("%")[0]).to_text()
+        status, answer, detail = await self._ask(reverse, dns.rdatatype.PTR)
         hosts = [str(record).removesuffix(".").lower() for record in list(answer or ())[:NAME_LIMIT]]
         return NamesAnswer(status, tuple(host for host in hosts if _HOST.fullmatch(host)), detail)
 

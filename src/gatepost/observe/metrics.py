@@ -30,6 +30,7 @@ OTHER: Final = "other"
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _VERSIONS: Final = ("TLSv1.2", "TLSv1.3", "none", OTHER)
+_MECHANISMS: Final = ("PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL", "USER", OTHER)
 _GROUPS: Final = ("X25519MLKEM768", "x25519", "secp256r1", "secp384r1", "secp521r1", "none", OTHER)
 
 
@@ -61,6 +62,31 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Sessions ended by a deadline.",
         (("phase", ("handshake", "command", "data", "session", OTHER)),),
     ),
+    Family("pop3_connections_total", "POP3 connections accepted.", _BY_LISTENER),
+    Family(
+        "pop3_connections_refused_total",
+        "POP3 connections refused at the door, by reason.",
+        (("reason", ("limit", "address_limit", "address_rate", "policy", OTHER)),),
+    ),
+    Family(
+        "pop3_sessions_total",
+        "POP3 sessions ended.",
+        (("listener", None), ("tls", ("none", "starttls", "implicit"))),
+    ),
+    Family("pop3_protocol_errors_total", "POP3 commands that broke the protocol.", _BY_LISTENER),
+    Family(
+        "pop3_timeouts_total",
+        "POP3 sessions ended by a deadline.",
+        (("phase", ("handshake", "command", "data", OTHER)),),
+    ),
+    Family(
+        "pop3_maildrops_total",
+        "Maildrops that a login opened, or could not.",
+        (("result", ("opened", "in_use", "failed")),),
+    ),
+    Family("pop3_messages_retrieved_total", "Messages fetched by POP3 clients.", _BY_LISTENER),
+    Family("pop3_messages_retrieved_bytes_total", "Octets of fetched messages.", _BY_LISTENER),
+    Family("pop3_messages_deleted_total", "Messages deleted by POP3 clients.", _BY_LISTENER),
     Family("messages_accepted_total", "Messages acknowledged after their commit.", _BY_LISTENER),
     Family("messages_accepted_bytes_total", "Content octets of acknowledged messages.", _BY_LISTENER),
     Family(
@@ -68,6 +94,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Messages refused, by kind of refusal.",
         (("listener", None), ("result", ("temporary", "permanent"))),
     ),
+    Family("senders_refused_total", "Senders refused because refused_senders has them.", _BY_LISTENER),
     Family("recipients_accepted_total", "Recipients of acknowledged messages.", _BY_LISTENER),
     Family(
         "recipients_refused_total",
@@ -93,14 +120,14 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "auth_attempts_total",
         "Logins tried.",
         (
-            ("mechanism", ("PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL", OTHER)),
+            ("mechanism", _MECHANISMS),
             ("result", ("success", "failure", "temporary")),
         ),
     ),
     Family(
         "auth_failures_total",
         "Logins that failed.",
-        (("mechanism", ("PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL", OTHER)),),
+        (("mechanism", _MECHANISMS),),
     ),
     Family("queue_commits_total", "Transactions that made messages durable.", (("result", ("ok", "failed")),)),
     Family("queue_commit_seconds", "How long such a transaction took.", kind="histogram"),
@@ -119,18 +146,29 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("queue_messages", "Messages in the queue.", (("state", ("active", "deferred", "hold", "leased")),), "gauge"),
     Family("queue_oldest_seconds", "Age of the oldest message in the queue.", (), "gauge"),
     Family("smtp_connections_open", "Connections open now.", _BY_LISTENER, "gauge"),
+    Family("pop3_connections_open", "POP3 connections open now.", _BY_LISTENER, "gauge"),
     Family("outbound_connections_open", "Connections to other servers open now.", (), "gauge"),
+    Family(
+        "greylist_decisions_total",
+        "Recipients (or messages) that greylisting judged.",
+        (
+            (
+                "result",
+                ("deferred", "passed", "known", "allowed", "skipped", "refused", "unavailable", "full"),
+            ),
+        ),
+    ),
     Family("log_lines_dropped_total", "Log lines that could not be written."),
     Family(
         "worker_restarts_total",
         "Worker processes started again after they died.",
-        (("role", ("mx", "submission", "delivery", "metrics", OTHER)),),
+        (("role", ("mx", "submission", "pop3", "delivery", "metrics", OTHER)),),
     ),
     Family("reloads_total", "Configurations loaded again.", (("result", ("ok", "failed")),)),
     Family(
         "worker_processes",
         "Worker processes that run.",
-        (("role", ("mx", "submission", "delivery", "metrics", OTHER)),),
+        (("role", ("mx", "submission", "pop3", "delivery", "metrics", OTHER)),),
         "gauge",
     ),
     Family("ready", "1 when every role has a process and nothing is being drained.", (), "gauge"),

@@ -65,7 +65,7 @@ def prepare(config: Config) -> Prepared:
     """
     from gatepost.certs.configured import configured_files, facts_of, load_configured
     from gatepost.service.greylisting import check_greylisting
-    from gatepost.service.policies import usual_profile, variants_of
+    from gatepost.service.policies import has_policies, usual_profile, variants_of
     from gatepost.tls.contexts import server_contexts
 
     account = account_of(config)
@@ -76,7 +76,7 @@ def prepare(config: Config) -> Prepared:
     credentials = load_configured(config)
     clients = check_clients(config)
     contexts = server_contexts(credentials, usual_profile(config), clients)
-    variants = variants_of(config, credentials, clients) if config.inbound or config.relay else {}
+    variants = variants_of(config, credentials, clients) if has_policies(config) else {}
     speaking = [
         each.name
         for each in config.listener

@@ -177,7 +177,6 @@ class Supervisor:
         """Do what is due; returns how long the loop may sleep."""
         now = time.monotonic()
         deadlines: list[float] = [now + _LONGEST_SLEEP]
-        renewal = self._renew(now)  # first: workers of a generation that it puts up are due in this turn
         for generation in self._generations():
             generation.start_due(now)
             generation.kill_overdue(now)
@@ -185,6 +184,7 @@ class Supervisor:
         self._retire_empty()
         self._settle(now)
         self._finish_stop(now)
+        renewal = self._renew(now)  # before the deadlines: a generation that it puts up has workers that are due
         for generation in self._generations():
             deadlines.extend(generation.deadlines())
         if self._transition is not None:

@@ -43,6 +43,8 @@ class Database:
     :param busy_seconds: how long a writer waits for another process's transaction.
     :param checkpoint_pages: how many pages the write-ahead log holds before a commit moves them into the file.
     :param forget: overwrite deleted content with zeros, for secrets; costs writes.
+    :param durable: sync each commit. Without it the last moments before a loss of power may be gone; the file is sound
+        either way, and the loss of a process loses nothing.
     :raises StoreError: when it cannot be opened or migrated, or was made by a newer gatepost.
     """
 
@@ -57,6 +59,7 @@ class Database:
         checkpoint_pages: int = CHECKPOINT_PAGES,
         page_size: int = PAGE_SIZE,
         forget: bool = False,
+        durable: bool = True,
     ) -> None:
         self.path: Final = path
         self.sql: Final = statements(concern)
@@ -71,7 +74,7 @@ class Database:
                     f"page_size={page_size:d}",  # holds for a new file only
                     "auto_vacuum=NONE",
                     "journal_mode=WAL",
-                    "synchronous=FULL",
+                    f"synchronous={'FULL' if durable else 'NORMAL'}",
                     "foreign_keys=OFF",
                     f"secure_delete={'ON' if forget else 'OFF'}",
                     f"wal_autocheckpoint={checkpoint_pages:d}",
