@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from gatepost.certs.keys import certificate_fingerprint, described
-from gatepost.config.schema import Config, Table
+from gatepost.config.kinds import Table
+from gatepost.config.schema import Config
 from gatepost.errors import CertificateError
 from gatepost.tls.credential import Credential, load_credential
 

@@ -247,7 +247,14 @@ def explain_relay(
     """
     facts = decision.facts
     verdict = "may relay, without a login" if decision.allowed else "may not relay"
+    by_certificate = any(
+        condition.key.startswith("certificate")
+        for weighed in decision.decision.weighed
+        for condition in weighed.conditions
+    )
     then = "250: it is sent on" if decision.allowed else "550 5.7.1 Relaying denied"
+    if not decision.allowed and by_certificate and facts.shown is not None and facts.shown.unchecked:
+        then = "454 4.7.0, to be sent again: the certificate cannot be checked for revocation now"
     outlook = [
         Outlook("a recipient in one of our domains", "taken, where that user exists"),
         Outlook("a recipient in another domain", then),

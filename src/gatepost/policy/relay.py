@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, final
 from gatepost.policy.addresses import AddressList
 from gatepost.policy.inbound import listed
 from gatepost.policy.rules import Condition, Decision, Setting, Source, decide
+from gatepost.wire.upgrade import UNCHECKED
 
 KEY: Final = "relay"
 PROVED: Final = frozenset({"trusted", "pinned"})
@@ -35,6 +36,11 @@ class Shown(NamedTuple):
     reason: str = ""
     mailboxes: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether nothing is wrong with it but that a revocation list of ours is missing or out of date."""
+        return self.reason.startswith(UNCHECKED)
 
 
 NOTHING: Final = Shown("none")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from gatepost.accounts.verifiers import Verifiers
@@ -13,7 +12,7 @@ from gatepost.errors import CertificateError
 from gatepost.observe import logs
 from gatepost.policy.relay import NOTHING, Shown
 from gatepost.tls.clients import ClientTrust
-from gatepost.tls.credential import public_octets
+from gatepost.tls.verify import both_fingerprints
 from gatepost.wire.upgrade import EMAIL_PREFIX, Origin, TLSEvidence, Verification
 
 
@@ -65,11 +64,10 @@ def report_unproved(origin: Origin, evidence: TLSEvidence) -> None:
 
 def fingerprints(leaf: bytes) -> tuple[str, ...]:
     """The SHA-256 of a certificate and of its public key, in lower-case hexadecimal."""
-    own = sha256(leaf).hexdigest()
     try:
-        return own, sha256(public_octets(x509.load_der_x509_certificate(leaf).public_key())).hexdigest()
+        return both_fingerprints(leaf)
     except (ValueError, UnsupportedAlgorithm):
-        return (own,)
+        return (sha256(leaf).hexdigest(),)
 
 
 def user_of(who: Shown, verifiers: Verifiers) -> str:

@@ -127,18 +127,27 @@ def match_fingerprint(chain: tuple[bytes, ...], fingerprints: Collection[str]) -
     if not chain:
         raise _failure("no-certificate", "the peer showed no certificate", "validation-failure")
     try:
-        leaf = x509.load_der_x509_certificate(chain[0])
-        key = sha256(public_octets(leaf.public_key())).hexdigest()
+        own, key = both_fingerprints(chain[0])
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
-    own = sha256(chain[0]).hexdigest()
     if own not in fingerprints and key not in fingerprints:
         raise _failure(
             "wrong-fingerprint",
             f"the certificate is not a pinned one; its SHA-256 is {own}, that of its key {key}",
             "certificate-not-trusted",
         )
-    return Verification("pinned", "", printable_names(leaf))
+    return Verification("pinned", "", claimed_names(chain))
+
+
+def both_fingerprints(leaf: bytes) -> tuple[str, str]:
+    """The SHA-256 of a certificate and of its public key, in lower-case hexadecimal: what a pin may be.
+
+    :param leaf: DER, as it was sent.
+    :raises ValueError: when it, or its key, cannot be read.
+    :raises UnsupportedAlgorithm: when it has one of an unknown kind.
+    """
+    key = x509.load_der_x509_certificate(leaf).public_key()
+    return sha256(leaf).hexdigest(), sha256(public_octets(key)).hexdigest()
 
 
 def _names_of(certificate: x509.Certificate) -> str:
@@ -153,7 +162,7 @@ def _names_of(certificate: x509.Certificate) -> str:
 
 
 def claimed_names(chain: tuple[bytes, ...]) -> tuple[str, ...]:
-    """The names in a leaf that was not verified, for the log."""
+    """The names in a leaf, believed or not, for the log; none where they cannot be read."""
     try:
         return printable_names(x509.load_der_x509_certificate(chain[0]))
     except (ValueError, IndexError, x509.DuplicateExtension):
@@ -176,7 +185,7 @@ def _path(sent: tuple[bytes, ...], trust: TrustStore, at: float) -> list[x509.Ce
         number, depth, text = error.errors
         reason, result_type = _REASONS.get(number, _OTHER)
         where = "" if depth == 0 else f" (certificate {depth} of the chain)"
-        raise _failure(reason, f"the certificate was not accepted: {text}{where}", result_type) from error
+        raise _failure(reason, f"{text}{where}", result_type) from error
     except (ValueError, crypto.Error) as error:  # OpenSSL reads it, cryptography does not; or the context failed
         raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
 

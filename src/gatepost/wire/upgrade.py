@@ -75,6 +75,10 @@ class Origin:
     uid: int | None = None
 
 
+UNCHECKED: Final = "revocation-unknown"
+"""What the reason begins with when a revocation list is missing or out of date, and nothing else is wrong."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -103,7 +107,7 @@ class Verification:
     @property
     def unchecked(self) -> bool:
         """Whether nothing is wrong but that a revocation list is missing or out of date."""
-        return self.reason.startswith("revocation-unknown")
+        return self.reason.startswith(UNCHECKED)
 
 
 @final

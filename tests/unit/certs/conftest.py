@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ class Serving:
 
     :param directory: an empty directory; ``server.pem`` in it is the default certificate.
     :param certificates: by file name; the first is the default.
+    :param arguments: more for the program.
     """
 
-    def __init__(self, directory: Path, certificates: Mapping[str, Issued], **keys: Any) -> None:
+    def __init__(self, directory: Path, certificates: Mapping[str, Issued], arguments: Iterable[Path] = ()) -> None:
         self.directory = directory
         self.port = free_port()
         for name, issued in certificates.items():
@@ -54,7 +55,7 @@ class Serving:
         self.log_file = directory / "log"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(PROGRAM), str(directory / "gatepost.toml")], stdout=subprocess.PIPE, stderr=log
+                [sys.executable, PROGRAM, directory / "gatepost.toml", *arguments], stdout=subprocess.PIPE, stderr=log
             )
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
@@ -124,11 +125,12 @@ Serve = Callable[..., Serving]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts a server; ends it after the test."""
+    """Starts a server, with more arguments if need be; ends it after the test."""
     running: list[Serving] = []
 
-    def begin(**certificates: Issued) -> Serving:
-        served = Serving(tmp_path, {name.replace("_", "."): issued for name, issued in certificates.items()})
+    def begin(*arguments: Path, **certificates: Issued) -> Serving:
+        named = {name.replace("_", "."): issued for name, issued in certificates.items()}
+        served = Serving(tmp_path, named, arguments)
         running.append(served)
         return served
 

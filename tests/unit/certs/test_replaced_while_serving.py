@@ -122,6 +122,17 @@ def test_replacement_takes_up_no_other_change(serve: Serve, authority: TestAutho
     server.until(lambda: _shown(server, authority) == second.der[0])
 
 
+def test_workers_with_the_new_certificate_do_not_wait_for_the_next_look(
+    serve: Serve, authority: TestAuthority, tmp_path: Path
+) -> None:
+    """A replacement is in force when it was seen, however seldom the files are looked at."""
+    second = authority.issue(NAME, key=key_for("the second"))
+    server = serve(second.write(tmp_path / "new.pem"), server_pem=authority.issue(NAME))
+    server.until(lambda: server.events("server.reloaded") or server.events("server.reload-refused"))
+    assert not server.events("server.reload-refused")
+    server.until(lambda: _shown(server, authority) == second.der[0])
+
+
 def test_expiry_is_announced_in_log_and_status(serve: Serve, authority: TestAuthority) -> None:
     """From 21 days before the end: a warning at the start, and in status."""
     soon: Issued = authority.issue(NAME, not_after=authority.now + 20 * DAY)

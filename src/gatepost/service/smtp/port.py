@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gatepost.accounts.directory import Directory
-from gatepost.accounts.verifiers import Verifiers
 from gatepost.config.policies import RELAYING, ground_of
 from gatepost.config.schema import Config, Listener
 from gatepost.observe.metrics import Counters
 from gatepost.policy.inbound import Asked, Starttls
 from gatepost.policy.relay import RelayPolicy
+from gatepost.service.greylisting import Greylisting
 from gatepost.service.intake import Intake
 from gatepost.service.limits import Limits
+from gatepost.service.login import EXTERNAL, Desk
 from gatepost.service.policies import Policies
 from gatepost.service.smtp.terms import Terms
 from gatepost.service.smtp.transaction import BodyWriter
@@ -33,37 +33,7 @@ ALPN: Final[dict[str, frozenset[str]]] = {
     LOCAL: frozenset(),
 }
 MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
-EXTERNAL: Final = "EXTERNAL"  # for a client whose certificate is a user's
-CHECKS_AT_ONCE: Final = 2  # argon2 takes 64 MiB each
-CHECKS_WAITING: Final = 64
 REMEMBERED: Final = 4096  # addresses whose terms are kept
-
-
-class Checks:
-    """Password checks, a bounded number at a time and a bounded number waiting."""
-
-    __slots__ = ("_pool", "_waiting")
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="check")
-        self._waiting = 0
-
-    def submit(self, check: Callable[[], bool], done: Callable[[Future[bool]], None]) -> bool:
-        """Run a check and call ``done`` with its future, in the pool's thread. False when too many wait already."""
-        if self._waiting >= CHECKS_WAITING:
-            return False
-        self._waiting += 1
-
-        def finished(future: Future[bool]) -> None:
-            self._waiting -= 1
-            done(future)
-
-        self._pool.submit(check).add_done_callback(finished)
-        return True
-
-    def close(self) -> None:
-        """Take no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Bodies(Protocol):
@@ -90,9 +60,10 @@ class Services:
     """What the listeners of one process share.
 
     :param bodies: makes the writers of message contents.
-    :param checks: runs password checks, so that they do not hold up the loop.
+    :param desk: for logins.
     :param clock: seconds since the Unix epoch.
     :param policies: the rules about clients, where there are any.
+    :param greylisting: what puts strangers off, where a listener of this process does.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -100,12 +71,12 @@ class Services:
     intake: Intake
     bodies: Bodies
     directory: Directory
-    verifiers: Verifiers
+    desk: Desk
     limits: Limits
     counters: Counters
-    checks: Checks
     clock: Callable[[], float] = time.time
     policies: Policies | None = None
+    greylisting: Greylisting | None = None
 
 
 class Port:
@@ -117,8 +88,8 @@ class Port:
 
     __slots__ = (
         "_generation", "_ground", "_known", "_policies", "_profiles", "_usual", "alpn", "bindings", "clock",
-        "command_seconds", "complete", "contexts", "data_seconds", "handshake_seconds", "implicit", "listener",
-        "local", "name", "now", "number", "services", "submission", "tally",
+        "command_seconds", "complete", "contexts", "data_seconds", "greylisting", "handshake_seconds", "implicit",
+        "listener", "local", "name", "now", "number", "services", "submission", "tally",
     )  # fmt: skip
 
     def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
@@ -128,6 +99,9 @@ class Port:
         self.contexts: Final = contexts
         self.implicit: Final = listener.tls == "implicit"
         self.submission: Final = listener.protocol == "submission"
+        greylisting = services.greylisting
+        here = greylisting is not None and listener.name in greylisting.listeners
+        self.greylisting: Final = greylisting if here else None
         self.local: Final = listener.name == LOCAL
         self.complete: Final = self.submission or self.local  # add the header fields that a program left out
         self.command_seconds: Final = services.config.limits.command_timeout
@@ -218,13 +192,14 @@ class Port:
     def _make_profile(self, starttls: Starttls, *, normalise: bool, external: bool) -> ServerProfile:
         config, listener = self.services.config, self.listener
         offered = not self.implicit and starttls != "deny"
+        mechanisms = self.services.desk.mechanisms if self.submission else ()
         return ServerProfile(
             # A program completes names without a domain by the name that it is greeted with.
             hostname=self.services.directory.domains.first if self.local else config.hostname,
             dialect="LMTP" if listener.protocol == "lmtp" else "SMTP",
             starttls=offered,
             require_tls=offered and (starttls == "require" or self.submission),
-            auth_mechanisms=((EXTERNAL,) if external else ()) + (MECHANISMS if self.submission else ()),
+            auth_mechanisms=(EXTERNAL, *mechanisms) if external else mechanisms,
             require_auth=self.submission,
             max_size=config.limits.message_size,
             max_recipients=config.limits.recipients,

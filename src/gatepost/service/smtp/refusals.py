@@ -15,6 +15,7 @@ TOO_FAST: Final = Reply(421, "4.7.0", "Too many connections a minute from your a
 TOO_MANY_MESSAGES: Final = Reply(450, "4.7.1", "Too many messages a minute from your address")
 
 NO_RELAY: Final = Reply(550, "5.7.1", "Relaying denied: that domain is not served here")
+SENDER_REFUSED: Final = Reply(550, "5.7.1", "Mail from that sender is refused here")
 NO_SUCH_USER: Final = Reply(550, "5.1.1", "No such user here")
 BROKEN_ALIAS: Final = Reply(451, "4.3.5", "That address is misconfigured here, try again later")
 NOT_YOUR_ADDRESS: Final = Reply(553, "5.7.1", "Sender address is not one of this login's")

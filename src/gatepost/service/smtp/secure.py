@@ -10,18 +10,25 @@ from gatepost.observe import logs
 from gatepost.policy.inbound import Asked
 from gatepost.policy.relay import PROVED
 from gatepost.service.certified import shown, user_of
+from gatepost.service.login import FAILURES_A_SESSION, Login, Refused
 from gatepost.service.smtp import refusals
-from gatepost.service.smtp.login import FAILURES_A_SESSION, Login
 from gatepost.service.smtp.session import Session
 from gatepost.service.smtp.transaction import Transaction
 from gatepost.wire.smtp import events
 from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
-from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.reply import AUTH_MECHANISM, Reply
 from gatepost.wire.smtp.server import SecureServer
-from gatepost.wire.upgrade import TLSEvidence, Verification
+from gatepost.wire.upgrade import Origin, TLSEvidence, Verification
 
 if TYPE_CHECKING:
     from gatepost.service.smtp.connection import Connection
+
+_REFUSALS: Final = {
+    Refused.CREDENTIALS: refusals.LOGIN_FAILED,
+    Refused.MALFORMED: refusals.LOGIN_MALFORMED,
+    Refused.MECHANISM: AUTH_MECHANISM,
+    Refused.BUSY: refusals.LOGIN_BUSY,
+}
 
 
 class SecureSession(Session):
@@ -37,7 +44,7 @@ class SecureSession(Session):
         profile = terms.profile
         if terms.external is not None and self._shown.status == "trusted":
             try:
-                self._certified = user_of(self._shown, connection.port.services.verifiers)
+                self._certified = user_of(self._shown, connection.port.services.desk.verifiers)
             except StoreError as error:
                 logs.event("store.failed", severity="error", connection=origin.connection, reason=str(error))
             if self._certified:
@@ -51,14 +58,19 @@ class SecureSession(Session):
         return channel.evidence if isinstance(channel, SecureChannel) else None
 
     def _may_relay(self) -> bool:
-        if self._user:
-            return True
-        connection = self._connection
-        if (rules := connection.terms.relaying) is None:
-            return super()._may_relay()
-        rule = rules.decide(connection.origin.peer[0], connection.origin.listener, self._shown).rule
-        connection.record.relay = rule or connection.record.relay
-        return bool(rule)
+        return bool(self._user) or super()._may_relay()
+
+    def _relay_rule(self) -> str:
+        origin, rules = self._connection.origin, self._connection.terms.relaying
+        if rules is None:
+            return super()._relay_rule()
+        return rules.decide(origin.peer[0], origin.listener, self._shown).rule
+
+    def _no_relay(self) -> Reply:
+        """Where a list of ours has expired, the certificate might let it relay: the mail should come again."""
+        if self._shown.unchecked and self._connection.terms.relaying is not None:
+            return refusals.CERTIFICATE_UNCHECKED
+        return super()._no_relay()
 
     def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
         """A login sends as itself (RFC 6409 §6.1). The null path is for reports that its programs send."""
@@ -99,8 +111,9 @@ class SecureSession(Session):
         if self._unproved is not None:
             self._refuse(self._unproved)
             return
-        self._login = Login(self, self._connection, evidence, event.mechanism, self._certified)
-        self._login.step(event.initial)
+        port = self._connection.port
+        login = self._login = Login(self, port.services.desk, port.name)
+        login.begin(event.mechanism, event.initial, evidence, self._certified)
 
     def _on_auth_response(self, event: events.AuthResponse) -> None:
         if self._login is not None:
@@ -109,7 +122,16 @@ class SecureSession(Session):
     def _on_auth_cancelled(self, event: events.AuthCancelled) -> None:
         self._login = None
 
-    # Called by Login
+    # service.login.Client
+
+    @property
+    def origin(self) -> Origin:
+        """Where the connection came from."""
+        return self._connection.origin
+
+    def hold(self) -> None:
+        """The answer comes later: the peer's clock stands still."""
+        self._connection.hold()
 
     def challenge(self, data: bytes) -> None:
         """Ask the client for more."""
@@ -124,11 +146,11 @@ class SecureSession(Session):
         self._connection.last_call = float("inf")
         self._engine.authenticated(user)
 
-    def login_failed(self, answer: Reply) -> None:
+    def login_failed(self, why: Refused) -> None:
         """The login failed; after a few of them the connection ends."""
         self._login = None
         self._failures += 1
-        self._engine.answer(answer)
+        self._engine.answer(_REFUSALS[why])
         if self._failures >= FAILURES_A_SESSION:
             self._connection.outcome = "too many failed logins"
             self.hang_up(refusals.TOO_MANY_LOGINS)

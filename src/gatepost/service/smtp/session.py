@@ -16,8 +16,10 @@ from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.net.identifiers import new_identifier
 from gatepost.observe import logs
 from gatepost.queue.item import LOCAL, BodyRef, NewRecipient
-from gatepost.service.smtp import refusals
+from gatepost.service.greylisting import Greylisting, Judged
+from gatepost.service.smtp import passing, refusals
 from gatepost.service.smtp.arrival import arrival_line
+from gatepost.service.smtp.stranger import facts_of
 from gatepost.service.smtp.transaction import AcceptedRecipient, Additions, Transaction, date_line
 from gatepost.smtp.conversation import PROGRESS, Conversation
 from gatepost.wire.smtp import events, reply
@@ -85,7 +87,7 @@ class Session(Conversation):
         if not connection.port.services.limits.message(connection.origin.peer[0]):
             self._refuse(refusals.TOO_MANY_MESSAGES)
             return
-        refusal = self._judge_sender(event.sender)
+        refusal = self._judge_sender(event.sender) or self._judge_listed(event.sender)
         if refusal is not None:
             self._refuse(refusal)
             return
@@ -103,13 +105,50 @@ class Session(Conversation):
             self._refuse(refusals.CANNOT_LOOK_UP)
             return
         if isinstance(targets, Reply):
-            reason = "relay" if targets is refusals.NO_RELAY else "unknown"
+            reason = "relay" if targets in (refusals.NO_RELAY, refusals.CERTIFICATE_UNCHECKED) else "unknown"
             port.tally.count("recipients_refused_total", reason=reason)
             self._refuse(targets)
             return
-        transaction.recipients.append(AcceptedRecipient(event.mailbox, event.params, targets))
+        accepted = AcceptedRecipient(event.mailbox, event.params, targets)
+        if port.greylisting is None or self._relay_rule():
+            self._accept(transaction, accepted)
+        else:
+            self._greylist(port.greylisting, transaction, accepted)
+
+    def _accept(self, transaction: Transaction, accepted: AcceptedRecipient) -> None:
+        transaction.recipients.append(accepted)
         self._accepted += 1
         self._engine.answer(reply.RECIPIENT_OK)
+
+    def _greylist(self, greylisting: Greylisting, transaction: Transaction, accepted: AcceptedRecipient) -> None:
+        """Take a recipient from a stranger, or put it off; where DNS is asked the answer comes later."""
+        origin = self._connection.origin
+
+        def later(judged: Judged) -> None:
+            if self.alive:
+                self._judged(transaction, accepted, judged)
+                self._resume()
+
+        facts = facts_of(origin, self._evidence(), transaction, accepted.mailbox)
+        judged = greylisting.at_recipient(facts, origin.connection, later)
+        if judged is None:
+            self._connection.hold()
+        else:
+            self._judged(transaction, accepted, judged)
+
+    def _judged(self, transaction: Transaction, accepted: AcceptedRecipient, judged: Judged) -> None:
+        if judged.reply is None:
+            transaction.judged.append(judged)
+            self._accept(transaction, accepted)
+            return
+        port = self._connection.port
+        port.tally.count("recipients_refused_total", reason="temporary" if judged.reply.temporary else "sender")
+        if judged.reply.temporary:  # who is put off has guessed nothing
+            self._connection.record.refused += 1
+            port.tally.add(port.tally.rejected)
+            self._engine.answer(judged.reply)
+        else:
+            self._refuse(judged.reply)
 
     def _on_content_begins(self, event: events.ContentBegins) -> None:
         transaction, connection = self._transaction, self._connection
@@ -184,7 +223,7 @@ class Session(Conversation):
             self._abandon()
             return
         transaction.flush()
-        refusal = transaction.refusal or self._judge_content(transaction)
+        refusal = transaction.refusal or self._judge_content(transaction) or self._judge_stranger(transaction)
         if refusal is not None:
             self._abandon()
             self._answer_content(transaction, refusal)
@@ -267,6 +306,13 @@ class Session(Conversation):
     def _judge_content(self, transaction: Transaction) -> Reply | None:
         return None
 
+    def _judge_stranger(self, transaction: Transaction) -> Reply | None:
+        """What greylisting says of a message whose content has come."""
+        greylisting = self._connection.port.greylisting
+        if greylisting is None:
+            return None
+        return greylisting.at_content(transaction.judged, self._connection.origin.connection)
+
     def _targets(self, event: events.Recipient) -> tuple[NewRecipient, ...] | Reply:
         """Where mail for a recipient goes, or why it is refused."""
         services = self._connection.port.services
@@ -275,7 +321,9 @@ class Session(Conversation):
             case Found() as found:
                 return _local_targets(found, event)
             case NotOurs():
-                return (_remote(str(mailbox), event),) if self._may_relay() else refusals.NO_RELAY
+                if self._may_relay() or self._passes_on(mailbox):
+                    return (_remote(str(mailbox), event),)
+                return self._no_relay()
             case Broken(reason):
                 logs.event("alias.broken", severity="error", recipient=str(mailbox), reason=reason)
                 return refusals.BROKEN_ALIAS
@@ -284,10 +332,44 @@ class Session(Conversation):
 
     def _may_relay(self) -> bool:
         """Whether this session may send to domains that are not ours."""
-        if not (rule := self._connection.terms.relay):
+        if not (rule := self._relay_rule()):
             return False
         self._connection.record.relay = rule
         return True
+
+    def _relay_rule(self) -> str:
+        """The rule by which it may; empty when it may not."""
+        return self._connection.terms.relay
+
+    def _no_relay(self) -> Reply:
+        """Why it may not."""
+        return refusals.NO_RELAY
+
+    def _passes_on(self, mailbox: Mailbox) -> bool:
+        """Whether mail for an address that is not ours is taken from anybody."""
+        port = self._connection.port
+        if not passing.passes_on(port.services.policies, port.listener.protocol, mailbox):
+            return False
+        self._connection.record.relay = passing.RELAY_DOMAINS
+        return True
+
+    def _judge_listed(self, sender: Mailbox | None) -> Reply | None:
+        """The refusal of a sender that ``refused_senders`` has."""
+        connection = self._connection
+        port = connection.port
+        rule = passing.refused_sender(port.services.policies, port.listener.protocol, sender)
+        if not rule:
+            return None
+        port.tally.count("senders_refused_total", listener=port.listener.name)
+        logs.event(
+            "smtp.sender-refused",
+            severity="notice",
+            connection=connection.origin.connection,
+            rip=connection.origin.peer[0],
+            sender=f"<{sender}>",
+            rule=f"refused_senders: {rule}",
+        )
+        return refusals.SENDER_REFUSED
 
     # Bookkeeping
 

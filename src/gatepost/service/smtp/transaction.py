@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from gatepost.errors import StoreError
 from gatepost.queue.item import INLINE_LIMIT, BodyRef, NewMessage, NewRecipient
+from gatepost.service.greylisting import Judged
 from gatepost.service.smtp import refusals
 from gatepost.service.smtp.headers import Header, HeaderGate
 from gatepost.wire.smtp.address import Mailbox
@@ -66,6 +67,7 @@ class Transaction:
         "_writer",
         "authors",
         "identifier",
+        "judged",
         "octets",
         "origin",
         "parameters",
@@ -78,6 +80,7 @@ class Transaction:
         self.sender: Final = sender
         self.parameters: Final = parameters
         self.recipients: list[AcceptedRecipient] = []
+        self.judged: list[Judged] = []  # what greylisting said of those from strangers
         self.identifier = ""
         self.refusal: Reply | None = None
         self.octets = 0

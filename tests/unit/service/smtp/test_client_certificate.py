@@ -171,7 +171,7 @@ def test_expired_revocation_list_is_said_in_log_and_explanation(tmp_path: Path, 
         with Raw(server.ports["mx"]) as client:
             client.upgrade(server.ca_file, file)
             client.say(b"MAIL FROM:<a@b.example>")
-            assert client.say(b"RCPT TO:<x@elsewhere.example>").startswith(b"550 5.7.1")
+            assert client.say(b"RCPT TO:<x@elsewhere.example>").startswith(b"454 4.7.0")
         line = log.until("tls.client-certificate")
         assert line["severity"] == "warning"
         assert "CRL has expired" in line["reason"]
@@ -179,6 +179,7 @@ def test_expired_revocation_list_is_said_in_log_and_explanation(tmp_path: Path, 
         (explained,) = explanations(server.config, "127.0.0.1", file, mx)
     assert explained.verdict == "may not relay"
     assert any("CRL has expired" in note for note in explained.notes)
+    assert any(outlook.then.startswith("454 4.7.0") for outlook in explained.outlook)
 
 
 def test_clients_at_other_listeners_are_not_asked(server: MailServer, tmp_path: Path, log: Log) -> None:
