@@ -6,7 +6,7 @@ import email
 import email.policy
 from typing import Literal
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gatepost.delivery.bounce import Fate, Subject, build
@@ -27,6 +27,7 @@ FATES = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
+@example("a@b.example", b"", [Fate("a@b.example", "failed", "5.0.0", "no", orcpt="¡;x")], None, None, 0)
 @given(
     sender=HOSTILE.filter(bool), content=CONTENT, fates=st.lists(FATES, min_size=1, max_size=3),
     ret=st.sampled_from(["FULL", "HDRS", None]), envid=st.none() | HOSTILE, limit=st.integers(0, 4000),

@@ -6,7 +6,7 @@ import itertools
 import re
 from unittest import mock
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepost.wire.framing import LineFault, LineFramer
@@ -54,16 +54,18 @@ def framed_by_definition(data: bytes) -> list[bytes | LineFault]:
 def first_fault(line: bytes) -> LineFault | None:
     """The first offence in a line."""
     for index, octet in enumerate(line):
-        if index == LIMIT:
-            return LineFault.TOO_LONG
         if octet == 10:
             return LineFault.BARE_LF
         if octet == 13:
             return LineFault.BARE_CR
+        if index == LIMIT:
+            return LineFault.TOO_LONG
     return None
 
 
 @given(OCTETS, CUTS)
+@example(b"....xyzxyz\r\r", [])
+@example(b"....xyzxyz\n", [10])
 def test_framer_says_the_same_for_every_cut(data: bytes, at: list[int]) -> None:
     """And what it says is the definition."""
     assert framed(cut(data, at), normalise=False) == framed_by_definition(data)

@@ -215,7 +215,9 @@ def _status(subject: Subject, fates: Sequence[Fate], hostname: str, now: float, 
     for fate in fates:
         if fate.orcpt and ";" in fate.orcpt:
             kind, _, address = fate.orcpt.partition(";")
-            lines.append(f"Original-Recipient: {clean(kind, 40)}; {_ascii(clean(address), utf8=utf8)}")
+            lines.append(
+                f"Original-Recipient: {_ascii(clean(kind, 40), utf8=False)}; {_ascii(clean(address), utf8=utf8)}"
+            )
         lines.append(f"Final-Recipient: {_typed(fate.address, utf8=utf8)}")
         lines.append(f"Action: {fate.action}")
         lines.append(f"Status: {fate.status if _STATUS.fullmatch(fate.status) else '5.0.0'}")

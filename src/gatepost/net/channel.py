@@ -160,8 +160,9 @@ class SecureChannel:
             text = b""
         if text:
             receiver.data_received(text)
-        else:
-            self.transport.write(stream.outgoing())  # the answer to a key update, or an alert
+        # The answers to key updates, or an alert: also beside text that needs no answer, or they would pile up here,
+        # where no limit sees what a peer does not read.
+        self.transport.write(stream.outgoing())
         if stream.closed is not None:
             self._ended(stream.closed)
 

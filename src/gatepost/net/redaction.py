@@ -49,6 +49,7 @@ _FINAL_DATA: Final = re.compile(rb"(\(SASL ).*?(?=\)\s|\r?\n|$)", re.DOTALL | re
 _ELEMENT: Final = re.compile(
     rb"(<(?:\w{1,32}:)?(?:auth|response|challenge|success|initial-response|password|digest)\b[^>]{0,1024}>)[^<]+"
 )
+_ASKS_CONTENT: Final = b"DATA"
 _CONTENT_FOLLOWS: Final = b"354"  # RFC 5321 §4.3.2: what follows are no commands
 _TEXT: Final = bytes((9, 10, 13, *range(32, 127), *range(128, 256)))
 
@@ -98,12 +99,13 @@ class _Way:
 class Redactor:
     """Decides what may be shown of one conversation. At the upgrade another one begins."""
 
-    __slots__ = ("_content", "_down", "_exchange", "_up")
+    __slots__ = ("_asked", "_content", "_down", "_exchange", "_up")
 
     def __init__(self) -> None:
         self._up: Final = _Way(to_server=True)
         self._down: Final = _Way(to_server=False)
         self._exchange = False  # credentials are being exchanged
+        self._asked = False  # the client's last command was DATA
         self._content = False  # the client sends a message, no commands
 
     def to_server(self, data: bytes, *, secret: bool = False) -> list[Shown]:
@@ -144,6 +146,8 @@ class Redactor:
             return self._show(way, piece, hidden_from=0 if way.masked else None)
         if self._exchange:
             return self._show(way, piece, hidden_from=0)
+        if not self._content:
+            self._asked = piece.strip().upper() == _ASKS_CONTENT
         found = None if self._content else _CREDENTIALS.match(piece)
         if found is not None:
             self._exchange = found[2].upper() not in _SINGLE
@@ -158,7 +162,9 @@ class Redactor:
         if way.masked is not None:
             return self._show(way, piece, hidden_from=0 if way.masked else None)
         if not self._exchange:
-            self._content = piece.startswith(_CONTENT_FOLLOWS)
+            # Only where it was asked for: else a server could have every later command taken for content, and shown.
+            self._content = self._asked and piece.startswith(_CONTENT_FOLLOWS)
+            self._asked = False
             return self._show(way, piece, hidden_from=None)
         if piece.startswith(_UNTAGGED):
             return self._show(way, piece, hidden_from=None)

@@ -38,6 +38,7 @@ HANDSHAKE_LIMIT: Final = 262144  # octets of one side's handshake: a long certif
 _FOREIGN_HINT: Final = "the peer sent text where its handshake was due: a broken peer, or an injection"
 _RECORD_LIMIT: Final = 16384 + 2048  # RFC 5246 §6.2.3
 _CHANGE_CIPHER_SPEC: Final = 20
+_CHANGES_LIMIT: Final = 8  # in a row; a peer sends one, and a flood of them must not be read again with each segment
 _FLIGHT_LIMIT: Final = 65536
 _OVER: Final = "this handshake is over"
 
@@ -49,12 +50,13 @@ def _spend(ready: UpgradeReady, role: Role) -> Origin:
 
 
 def _flight_end(data: bytes | bytearray) -> int:
-    """Where the first record ends that is more than a ChangeCipherSpec; 0 while it is incomplete.
+    """Where the first record ends that is more than a ChangeCipherSpec, or one of too many; 0 while it is incomplete.
 
     What claims to be longer than any record ends at once: OpenSSL then refuses it with the alert that is due.
     """
     at = 0
     size = len(data)
+    changes = 0
     while at + 5 <= size:
         length = data[at + 3] << 8 | data[at + 4]
         end = at + 5 + length
@@ -62,7 +64,8 @@ def _flight_end(data: bytes | bytearray) -> int:
             return size
         if end > size:
             return 0
-        if data[at] != _CHANGE_CIPHER_SPEC:
+        changes += 1
+        if data[at] != _CHANGE_CIPHER_SPEC or changes > _CHANGES_LIMIT:
             return end
         at = end
     return 0

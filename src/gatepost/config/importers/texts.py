@@ -24,6 +24,8 @@ def read_text(path: Path) -> str:
     :raises ConfigError: when it cannot be read.
     """
     try:
+        if not path.is_file() and path.exists():
+            raise ConfigError(f"{path}: cannot be read: it is no file")  # a pipe would keep us waiting
         with path.open("rb") as stream:
             octets = stream.read(SIZE_LIMIT + 1)
     except OSError as error:
