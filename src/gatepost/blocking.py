@@ -169,16 +169,18 @@ class PlainConnection(_Connection):
         from gatepost.wire.recipes.table import recipe as recipe_named  # all protocols: loaded when one is asked for
 
         chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
+        seconds = patience(timeout, self._seconds)
         with self._standing.reading():
             self._standing.end(_SPENT)
             half = chosen.client(self.origin, self._terms)
             try:
-                seconds = patience(timeout, self._seconds)
                 self._wire.run(upgrading(self._inbox, self.origin, half), seconds=seconds)
-                return SecureConnection(self._wire, self._seconds)
+                secure = SecureConnection(self._wire, self._seconds)
             except BaseException:
                 self._wire.close()
                 raise
+            self._standing.heir = secure._standing
+            return secure
 
 
 @overload

@@ -188,10 +188,12 @@ class PlainConnection(_Connection):
             half = chosen.client(self.origin, self._terms)
             try:
                 await self._wire.run(upgrading(self._inbox, self.origin, half), seconds=seconds)
-                return SecureConnection(self._wire, self._seconds)
+                secure = SecureConnection(self._wire, self._seconds)
             except BaseException:
                 self._wire.abort()
                 raise
+            self._standing.heir = secure._standing
+            return secure
 
 
 C = TypeVar("C", bound=_Connection)

@@ -45,6 +45,7 @@ async def serve_protocol(
     handler: SecureHandler,
     *,
     hostname: str = "localhost",
+    challenge: bytes = b"",
     implicit: bool = False,
     timeout: float = SECONDS,
     connections: int = CONNECTIONS,
@@ -63,11 +64,14 @@ async def serve_protocol(
     :param handler: a coroutine function, called with each connection once it is private; the connection is closed when
         it returns.
     :param hostname: our own name, for greetings.
+    :param challenge: the 20 octets of a MySQL greeting, for a handler that has to know them: on an accepted socket
+        only, for each connection needs its own. Without it the login inside TLS must begin with a challenge of its own.
     :param implicit: begin with the handshake.
     :param timeout: seconds for what is said in the clear, for the handshake, and for each operation of the connection.
     :param connections: how many at once; the others wait in the kernel.
     :param failed: called with what went wrong before a client was private.
-    :raises LocalProtocolError: for a recipe that does not exist, or limits that cannot be.
+    :raises LocalProtocolError: for a recipe that does not exist, limits that cannot be, or a challenge
+        that is none or would be everybody's.
     :raises PlaintextAfterUpgrade: when something stood behind the request; it was refused in the protocol's words.
     :raises RemoteProtocolError: when the client left without asking, or broke the protocol or a limit.
     :raises HandshakeError: when the handshake fails.
@@ -77,6 +81,13 @@ async def serve_protocol(
     chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
     if not 0 < timeout < math.inf or connections < 1:
         raise LocalProtocolError("a timeout is more than zero seconds, and somebody must be served")
+    terms = ServerTerms(hostname, timeout, challenge)
+    listening = bool(source.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    if challenge and listening:
+        raise LocalProtocolError(
+            "one challenge would be said to every client",
+            hint="accept the sockets yourself, and serve each with its own",
+        )
 
     async def serve(sock: socket.socket) -> None:
         accepted = await upgrade_accepted(
@@ -84,7 +95,7 @@ async def serve_protocol(
             sock,
             chosen,
             contexts,
-            terms=ServerTerms(hostname, timeout),
+            terms=terms,
             handshake_seconds=timeout,
             implicit=implicit,
         )
@@ -97,7 +108,7 @@ async def serve_protocol(
         with contextlib.suppress(LocalProtocolError):  # the handler closed it
             await connection.close()
 
-    if source.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    if listening:
         await _Listening(source, serve, connections, failed).run()
     else:
         await serve(source)

@@ -135,6 +135,7 @@ def dovecot(authority: TestAuthority) -> tuple[Daemon, Ports]:
         missing("Dovecot has no LMTP: apt-get install dovecot-lmtpd")
     ports = {name: free_port() for name in ("pop3", "imap", "sieve", "lmtp", "submission")}
     daemon = Daemon(authority)
+    shutil.chown(daemon.directory("mail"), "mail", "mail")
     services = "".join(
         f"service {service} {{\n inet_listener {listener} {{\n  port = {ports[recipe]}\n }}\n{off}}}\n"
         for recipe, service, listener, off in (
@@ -150,9 +151,10 @@ def dovecot(authority: TestAuthority) -> tuple[Daemon, Ports]:
         f"base_dir = {daemon.directory('run')}\nstate_dir = {daemon.directory('state')}\nlisten = 127.0.0.1\n"
         "protocols = imap pop3 lmtp sieve submission\nssl = yes\n"
         f"ssl_cert = <{daemon.certificate}\nssl_key = <{daemon.key}\nlog_path = {daemon.base}/daemon.log\n"
-        f"hostname = {HOST}\nsubmission_relay_host = 127.0.0.1\nmail_location = maildir:{daemon.directory('mail')}/%u\n"
+        f"hostname = {HOST}\nsubmission_relay_host = 127.0.0.1\nmail_location = maildir:{daemon.base}/mail/%u\n"
         "passdb {\n driver = static\n args = password=secret\n}\n"
-        "userdb {\n driver = static\n args = uid=mail gid=mail home=/nonexistent\n}\n" + services,
+        f"userdb {{\n driver = static\n args = uid=mail gid=mail home={daemon.base}/mail/%u\n}}\nfirst_valid_uid = 1\n"
+        + services,
     )
     daemon.start(program, "-F", "-c", config, ports=tuple(ports.values()))
     return daemon, ports

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.interop.daemons import DAEMONS, HOST, Daemon
-from tests.interop.postfix import HOSTNAME, Postfix
+from tests.interop.daemons import HOST
+from tests.interop.started import Running
 
 from gatepost.errors import VerificationError
 from gatepost.net.blocking import BlockingWire
@@ -89,31 +88,6 @@ FIRST: Final[Mapping[str, First]] = {
 }
 
 
-class Running:
-    """The servers, each started when it is first asked for."""
-
-    def __init__(self, authority: TestAuthority, postfix: Callable[[], Postfix]) -> None:
-        self._authority = authority
-        self._postfix = postfix
-        self._stack = ExitStack()
-        self._started: dict[str, Mapping[str, int]] = {}
-
-    def port(self, recipe: str) -> tuple[str, int]:
-        """The name and the port of the server for a recipe."""
-        name = FIRST[recipe].server
-        if name == "postfix":
-            return HOSTNAME, self._postfix().port
-        if name not in self._started:
-            daemon: Daemon
-            daemon, self._started[name] = DAEMONS[name](self._authority)
-            self._stack.callback(daemon.close)
-        return HOST, self._started[name][recipe]
-
-    def close(self) -> None:
-        """End them all."""
-        self._stack.close()
-
-
 @pytest.fixture(scope="module")
 def running(authority: TestAuthority, request: pytest.FixtureRequest) -> Iterator[Running]:
     servers = Running(authority, lambda: request.getfixturevalue("postfix"))
@@ -172,7 +146,7 @@ def test_client_half_upgrades_a_real_server_and_goes_on_inside(
     run: Callable[[str, int, str, ClientTLS], tuple[TLSEvidence, bytes]],
 ) -> None:
     """The certificate is verified, the first words inside TLS are answered, and TLS is not offered again."""
-    name, port = running.port(recipe)
+    name, port = running.port(FIRST[recipe].server, recipe)
     evidence, heard = run(recipe, port, name, ClientTLS(client_context(ca_file), name))
     assert evidence.verification.status == "verified"
     assert evidence.version == "TLSv1.3"
@@ -184,14 +158,14 @@ def test_client_half_refuses_a_real_server_of_an_unknown_authority(
     running: Running, wrong_ca: Path, recipe: str
 ) -> None:
     """The certificate is really looked at."""
-    name, port = running.port(recipe)
+    name, port = running.port(FIRST[recipe].server, recipe)
     with pytest.raises(VerificationError):
         run_blocking(recipe, port, name, ClientTLS(client_context(wrong_ca), name))
 
 
 def test_inspircd_offers_starttls_in_the_clear(running: Running) -> None:
     """That InspIRCd has STARTTLS at all is seen in its own words."""
-    _, port = running.port("irc")
+    _, port = running.port("inspircd", "irc")
 
     def ask() -> Dialogue[bytes]:
         yield from send(b"CAP LS\r\n")

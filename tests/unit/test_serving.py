@@ -34,6 +34,11 @@ async def echo(connection: gatepost.SecureConnection) -> None:
         await connection.send(line)
 
 
+async def never(connection: gatepost.SecureConnection) -> None:
+    """Nobody becomes private here."""
+    raise AssertionError("the handler ran")
+
+
 def listening(
     test: Callable[[int], Coroutine[Any, Any, None]], recipe: str = "imap", handler: Any = echo, **settings: Any
 ) -> None:
@@ -103,11 +108,37 @@ def test_a_connected_socket_is_served_until_the_handler_returns(ca_file: Path) -
     asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
+def test_challenge_is_said_on_an_accepted_socket() -> None:
+    """A handler of MySQL that has to know the greeting's challenge chooses it for its one client."""
+    challenge = bytes(range(1, 21))
+
+    async def main() -> bytes:
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        with theirs:
+            loop = asyncio.get_running_loop()
+            serving = asyncio.create_task(gatepost.serve_protocol("mysql", ours, CONTEXTS, never, challenge=challenge))
+            said = await loop.sock_recv(theirs, 4096)
+            theirs.shutdown(socket.SHUT_WR)
+            with pytest.raises(gatepost.RemoteProtocolError):
+                await serving
+            return said
+
+    said = asyncio.run(asyncio.wait_for(main(), SECONDS))
+    assert challenge[:8] in said and challenge[8:] in said
+
+
+def test_one_challenge_for_every_client_is_refused() -> None:
+    """On a listening socket each connection would be greeted with the same."""
+    with (
+        bind(("127.0.0.1", 0)) as sock,
+        pytest.raises(gatepost.LocalProtocolError, match="every client"),
+    ):
+        asyncio.run(gatepost.serve_protocol("mysql", sock, CONTEXTS, echo, challenge=bytes(range(1, 21))))
+
+
 def test_plaintext_behind_the_request_is_refused_and_raised() -> None:
     """The client is told in its protocol's words; the handler never runs."""
-
-    async def never(connection: gatepost.SecureConnection) -> None:
-        raise AssertionError("the handler ran")
 
     async def main() -> bytes:
         ours, theirs = socket.socketpair()

@@ -276,6 +276,11 @@ class Server:
         :raises LocalProtocolError: when their names cannot be, or one object is given twice.
         """
         for factory in self._extensions:
+            if not callable(factory):
+                raise LocalProtocolError(
+                    f"{type(factory).__name__} is no factory: give the server the extension's class, not an object",
+                    hint="for one session, register an object in on_connect or on_secure",
+                )
             extension = factory()
             if private or not extension.only_in_private:
                 table.register(extension, private=private)

@@ -169,10 +169,11 @@ def upgrading(inbox: Inbox, origin: Origin, client_half: Dialogue[UpgradeReady])
 class Standing:
     """Whether a connection may still be used, and by whom: one reader at a time, and nobody after the upgrade."""
 
-    __slots__ = ("_reading", "over")
+    __slots__ = ("_reading", "heir", "over")
 
     def __init__(self) -> None:
         self._reading = False
+        self.heir: Standing | None = None  # the private connection's: it is over when this one is closed
         self.over = ""  # why nothing may be said or heard any more
 
     def check(self) -> None:
@@ -184,8 +185,10 @@ class Standing:
             raise LocalProtocolError(self.over)
 
     def end(self, why: str) -> None:
-        """From now on every use is a mistake; the first reason stays."""
+        """From now on every use is a mistake, and of what this was upgraded to; the first reason stays."""
         self.over = self.over or why
+        if self.heir is not None:
+            self.heir.end(why)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

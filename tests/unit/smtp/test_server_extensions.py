@@ -131,6 +131,12 @@ def test_private_extensions_are_not_registered_in_the_clear() -> None:
         PlainSession(SERVER_ORIGIN).register(PrivateQuota())
 
 
+def test_an_object_in_place_of_its_class_is_refused() -> None:
+    """It could belong to one session only; the words say what is wanted."""
+    with pytest.raises(LocalProtocolError, match="extension's class"):
+        Server(handler(), hostname="mx.example.test", contexts=contexts(), extensions=[Quota()])  # type: ignore[list-item]
+
+
 def test_a_factory_that_returns_one_object_twice_is_found_out_at_once() -> None:
     """When the server is made, not when the first client upgrades."""
     quota = Quota()
