@@ -58,7 +58,7 @@ async def serve_protocol(
     client is logged and told to ``failed``, and the others go on. When it is cancelled, so are the handlers.
 
     :param recipe: a protocol (``smtp``, ``imap``, ``xmpp``, …) or a ``Recipe``.
-    :param source: a stream socket, connected or listening. A connected one is ours from here on, whatever happens; a
+    :param source: a stream socket, connected or listening. A connected one is ours once the arguments are right; a
         listening one stays open.
     :param contexts: the certificates that may be shown (``gatepost.tls.server_contexts``).
     :param handler: a coroutine function, called with each connection once it is private; the connection is closed when

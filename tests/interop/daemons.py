@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.interop.patience import PATIENCE, free_port, listening, until
+from tests.interop.patience import PATIENCE, listening, until
 from tests.interop.programs import missing, require, require_root, run
+from tests.ports import free_port
 
 from gatepost.testing.ca import TestAuthority
 

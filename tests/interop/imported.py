@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.interop.patience import free_port
 from tests.interop.postfix import Postfix
 from tests.interop.programs import Done, require, run
 from tests.interop.running import GATEPOST, Gatepost, Tables
+from tests.ports import free_port
 
 from gatepost.policy.levels import Answer
 from gatepost.testing.ca import Issued, TestAuthority

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.ports import free_port as free_port
-
 T = TypeVar("T")
 PATIENCE = 20.0
 

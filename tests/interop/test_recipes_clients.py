@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.interop.patience import PATIENCE, free_port
+from tests.interop.patience import PATIENCE
 from tests.interop.programs import require
+from tests.ports import free_port
 
 from gatepost.net.listen import bind
 from gatepost.net.serve_dialogue import upgrade_accepted

@@ -26,7 +26,7 @@ def test_configuration_reference_is_current() -> None:
 def test_example_configuration_is_accepted() -> None:
     """The example can be copied."""
     config = load(ROOT / "gatepost.example.toml")
-    assert [listener.name for listener in config.listener] == ["mx", "submission", "submissions"]
+    assert [listener.name for listener in config.listener] == ["mx", "submission", "submissions", "pop3", "pop3s"]
 
 
 def test_man_pages_cover_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

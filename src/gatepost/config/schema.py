@@ -268,7 +268,7 @@ class Limits(Table):
         ge=0,
         le=86400,
         description="Time for which a password that was found right is not checked anew by its costly hash, while the "
-        "account and its password stay as they are; 0: it always is. For POP3.",
+        "account and its password stay as they are; 0: it always is.",
     )
     pop3_login_timeout: Duration = Field(
         default=180.0, gt=0, le=86400, description="Time that a POP3 connection has to log in."

@@ -163,7 +163,10 @@ def peer_uid(sock: socket.socket) -> int:
 
 
 def watch_for_death(sock: socket.socket) -> None:
-    """Have the kernel find out, in about two minutes, that an idle peer is gone without a word (RFC 1122 §4.2.3.6)."""
+    """Have the kernel find out, in about two minutes, that an idle peer is gone without a word (RFC 1122 §4.2.3.6).
+
+    :param sock: a TCP socket: a connected one, or a listening one for all that is accepted from it.
+    """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE.items():
         sock.setsockopt(socket.IPPROTO_TCP, option, value)

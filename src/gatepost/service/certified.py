@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from gatepost.accounts.verifiers import Verifiers
 from gatepost.config.schema import Config
-from gatepost.errors import CertificateError
+from gatepost.errors import CertificateError, StoreError
 from gatepost.observe import logs
-from gatepost.policy.relay import NOTHING, Shown
+from gatepost.policy.inbound import Asked
+from gatepost.policy.relay import NOTHING, PROVED, Shown
 from gatepost.tls.clients import ClientTrust
 from gatepost.tls.verify import both_fingerprints
 from gatepost.wire.upgrade import EMAIL_PREFIX, Origin, TLSEvidence, Verification
+
+Answer = TypeVar("Answer")
 
 
 def client_trust(config: Config) -> ClientTrust:
@@ -70,13 +74,28 @@ def fingerprints(leaf: bytes) -> tuple[str, ...]:
         return (sha256(leaf).hexdigest(),)
 
 
-def user_of(who: Shown, verifiers: Verifiers) -> str:
+def refusal_of(asked: Asked, verification: Verification, missing: Answer, unchecked: Answer) -> Answer | None:
+    """What mail and logins are refused with where a certificate is required and none was proved; None otherwise.
+
+    :param missing: the answer to who showed none that we trust.
+    :param unchecked: the answer where a list of ours has expired: that is our fault, and the client should come again.
+    """
+    if asked != "require" or verification.status in PROVED:
+        return None
+    return unchecked if verification.unchecked else missing
+
+
+def user_of(who: Shown, verifiers: Verifiers, origin: Origin) -> str:
     """The user whose address a verified certificate is for; empty when it is nobody's.
 
     The address must be the user's own: an alias of it, or one with a detail (``user+tag``), names nobody.
 
-    :raises StoreError: when the accounts cannot be asked.
+    :param origin: where the client came from, for the log: nobody is found when the accounts cannot be asked.
     """
     if who.status != "trusted":  # a fingerprint says that we know the certificate, not that what it says is true
         return ""
-    return next((verifiers.identity(mailbox) for mailbox in who.mailboxes if verifiers.active(mailbox)), "")
+    try:
+        return next((verifiers.identity(mailbox) for mailbox in who.mailboxes if verifiers.active(mailbox)), "")
+    except StoreError as error:
+        logs.event("store.failed", severity="error", connection=origin.connection, reason=str(error))
+        return ""

@@ -75,6 +75,7 @@ class Pool(Protocol):
     """Runs password checks."""
 
     def submit(self, check: Callable[[], bool], done: Callable[[Future[bool]], None]) -> bool: ...
+    def close(self) -> None: ...
 
 
 @final

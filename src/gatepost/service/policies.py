@@ -11,12 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from gatepost.config.lists import ListFiles
-from gatepost.config.policies import ground_of, inbound_policy, relay_policy
+from gatepost.config.policies import (
+    ground_of,
+    inbound_policy,
+    refused_senders,
+    relay_policy,
+    relayed_domains,
+)
 from gatepost.config.schema import Config
 from gatepost.errors import ConfigError
 from gatepost.observe.logs import event
 from gatepost.policy.inbound import Handshake, InboundDecision, InboundPolicy
 from gatepost.policy.relay import RelayPolicy
+from gatepost.policy.senders import SenderList
 from gatepost.tls.clients import ClientTrust
 from gatepost.tls.contexts import CIPHERS, ServerContexts, TLSProfile, server_contexts
 from gatepost.tls.credential import Credential
@@ -56,6 +63,7 @@ def variants_of(
     """
     policy = inbound_policy(config, ListFiles())
     relay_policy(config, ListFiles())  # its lists are to be read, too
+    refused_senders(config, ListFiles())
     made: dict[Handshake, ServerContexts] = {}
     for handshake, decision in policy.handshakes(ground_of(config, listener) for listener in config.listener).items():
         if handshake == policy.handshake:
@@ -86,7 +94,7 @@ class Policies:
     :raises ConfigError: when a list cannot be read.
     """
 
-    __slots__ = ("_config", "_lists", "_variants", "generation", "inbound", "relay")
+    __slots__ = ("_config", "_lists", "_variants", "generation", "inbound", "relay", "relayed", "senders")
 
     def __init__(self, config: Config, variants: Mapping[Handshake, ServerContexts]) -> None:
         self._config = config
@@ -94,6 +102,8 @@ class Policies:
         self._variants: dict[Handshake, ServerContexts | None] = dict(variants)
         self.inbound: InboundPolicy = inbound_policy(config, self._lists)
         self.relay: RelayPolicy = relay_policy(config, self._lists)
+        self.relayed: Final = relayed_domains(config)
+        self.senders: SenderList = refused_senders(config, self._lists)
         self.generation = object()
 
     def contexts(self, decision: InboundDecision, usual: ServerContexts | None) -> ServerContexts | None:
@@ -127,6 +137,7 @@ class Policies:
         if changed:
             self.inbound = inbound_policy(self._config, self._lists)
             self.relay = relay_policy(self._config, self._lists)
+            self.senders = refused_senders(self._config, self._lists)
             self.generation = object()
             event("policy.list-changed", "notice", files=", ".join(changed))
 
@@ -136,4 +147,9 @@ def policies_of(config: Config, variants: Mapping[Handshake, ServerContexts]) ->
 
     :raises ConfigError: when a list cannot be read.
     """
-    return Policies(config, variants) if config.inbound or config.relay else None
+    return Policies(config, variants) if has_policies(config) else None
+
+
+def has_policies(config: Config) -> bool:
+    """Whether there are rules about clients."""
+    return bool(config.inbound or config.relay or config.relay_domains or config.refused_senders)

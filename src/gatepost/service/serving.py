@@ -10,8 +10,9 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from gatepost.config.schema import Config
 from gatepost.net.identifiers import new_identifier
-from gatepost.net.listen import Acceptor, peer_uid, watch_for_death
+from gatepost.net.listen import Acceptor, peer_uid
 from gatepost.net.loop import answer_signals
 from gatepost.net.served import SWEEP_SECONDS, Sweeper
 from gatepost.net.transport import Transport
@@ -25,6 +26,9 @@ from gatepost.wire.upgrade import Origin
 _LOOK_EVERY: Final = round(LOOK_SECONDS / SWEEP_SECONDS)
 _GARBAGE_THRESHOLD: Final = 50_000  # new containers before a collection; sessions leave no cycles behind
 _DRAIN_POLL: Final = 0.05
+
+Connect = Callable[[Transport, Origin, Callable[[Connection], None]], Connection]
+"""Makes the connection of a client; called with what is to be told when it is gone."""
 
 
 class Serving:
@@ -55,18 +59,14 @@ class Serving:
         self._draining = self._ending = False
         Sweeper(loop, self._connections, self._look)
 
-    def listen(
-        self,
-        door: Door,
-        sockets: Sequence[socket.socket],
-        connect: Callable[[Transport, Origin, Callable[[Connection], None]], Connection],
-    ) -> None:
+    def listen(self, door: Door, sockets: Sequence[socket.socket], connect: Connect) -> None:
         """Accept for a door.
 
         :param connect: makes the connection of a client.
         """
+        closed = functools.partial(self._closed, door.number)
         for sock in sockets:
-            accepted = functools.partial(self._accept, door, connect, _bound_address(sock))
+            accepted = functools.partial(self._accept, door, connect, closed, _bound_address(sock))
             self._acceptors.append(Acceptor(self._loop, sock, accepted))
 
     def retire(self) -> None:
@@ -104,20 +104,19 @@ class Serving:
     def _accept(
         self,
         door: Door,
-        connect: Callable[[Transport, Origin, Callable[[Connection], None]], Connection],
+        connect: Connect,
+        closed: Callable[[Connection], None],
         local: tuple[str, int] | None,
         sock: socket.socket,
         peer: object,
     ) -> None:
         try:
             origin = _origin(door.name, sock, peer, local, door.clock())
-            if isinstance(peer, tuple):
-                watch_for_death(sock)
             transport = Transport(self._loop, sock)
         except OSError:  # it is gone already
             sock.close()
             return
-        connection = connect(transport, origin, functools.partial(self._closed, door.number))
+        connection = connect(transport, origin, closed)
         refusal = self._limits.connect(origin.peer[0], door.number)
         if refusal is not None:
             self._refused.add(connection)
@@ -132,13 +131,22 @@ class Serving:
             self._connections.discard(connection)
             self._limits.disconnect(connection.origin.peer[0], number)
 
+    def look(self) -> None:
+        """See whether what was read from files is still what is there."""
+        if self._policies is not None:
+            self._policies.look()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way any more that no connection waits for."""
+        return True
+
     def _look(self, sweeps: int) -> None:
-        policies = self._policies
-        if policies is not None and sweeps % _LOOK_EVERY == 0:
-            policies.look()
+        if sweeps % _LOOK_EVERY == 0:
+            self.look()
 
     def _stop_when_done(self) -> None:
-        if not self._connections and not self._refused:
+        if not self._connections and not self._refused and self.idle:
             self._loop.stop()
         else:
             self._loop.call_later(_DRAIN_POLL, self._stop_when_done)
@@ -160,6 +168,12 @@ def run_until_drained(loop: asyncio.AbstractEventLoop, serving: Serving, shared:
     shared.ready()
     loop.run_forever()
     logs.flush()
+
+
+def place_of(listener: str, config: Config) -> int:
+    """A listener's number: its place in the configuration, so that processes of all roles count in the same table."""
+    names = [each.name for each in config.listener]
+    return names.index(listener) if listener in names else len(names)
 
 
 def _origin(listener: str, sock: socket.socket, peer: object, local: tuple[str, int] | None, now: float) -> Origin:

@@ -13,7 +13,8 @@ from gatepost.service.limits import Refusal
 from gatepost.service.pop3.plain import PlainSession
 from gatepost.service.pop3.port import Port
 from gatepost.service.pop3.secure import SecureSession
-from gatepost.service.pop3.terms import Terms
+from gatepost.service.terms import Terms
+from gatepost.wire.pop3.profile import ServerProfile
 from gatepost.wire.pop3.reply import TOO_MANY_CONNECTIONS
 from gatepost.wire.upgrade import Origin
 
@@ -43,7 +44,7 @@ class POP3Connection(connection.Connection):
 
     def __init__(self, port: Port, transport: Transport, origin: Origin, closed: Callable[[Any], None]) -> None:
         self.port: Final = port
-        self.terms: Final[Terms] = port.terms(origin.peer[0])
+        self.terms: Final[Terms[ServerProfile]] = port.terms(origin.peer[0])
         self.record: Final = Record()
         super().__init__(port, transport, origin, self.terms.contexts, closed)
         self.last_call = port.now() + port.login_seconds

@@ -9,23 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gatepost.config.policies import ground_of
 from gatepost.config.schema import Config, Listener
 from gatepost.mailbox.names import mailbox_root
 from gatepost.observe.metrics import Counters
-from gatepost.policy.inbound import Asked
+from gatepost.policy.inbound import Asked, InboundDecision
 from gatepost.service.disk import Disk
 from gatepost.service.limits import Limits
 from gatepost.service.login import EXTERNAL, Desk
 from gatepost.service.policies import Policies
-from gatepost.service.pop3.terms import Terms
+from gatepost.service.port import ListenerPort
 from gatepost.service.tally import Tally
+from gatepost.service.terms import Terms
 from gatepost.tls.contexts import ServerContexts
 from gatepost.wire.pop3.profile import ServerProfile
 
 ALPN: Final = frozenset({"pop3"})
 MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN")
-REMEMBERED: Final = 4096  # addresses whose terms are kept
 
 
 class POP3Tally(Tally):
@@ -60,7 +59,7 @@ class Services:
     policies: Policies | None = None
 
 
-class Port:
+class Port(ListenerPort[Terms[ServerProfile]]):
     """One listener in one process: its settings, and what its sessions are made with.
 
     :param number: the listener's place in the configuration.
@@ -68,28 +67,23 @@ class Port:
     """
 
     __slots__ = (
-        "_generation", "_ground", "_known", "_profiles", "_usual", "alpn", "bindings", "clock", "contexts",
-        "handshake_seconds", "idle_seconds", "implicit", "login_seconds", "name", "now", "number", "services",
-        "stall_seconds", "tally",
+        "_plain", "_profiles", "alpn", "bindings", "idle_seconds", "login_seconds", "services", "stall_seconds",
+        "tally",
     )  # fmt: skip
 
     def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
+        super().__init__(
+            services.loop, services.config, listener, number, contexts,
+            clock=services.clock, policies=services.policies,
+        )  # fmt: skip
         limits = services.config.limits
         self.services: Final = services
-        self.name: Final = listener.name
-        self.number: Final = number
-        self.contexts: Final = contexts
-        self.implicit: Final = listener.tls == "implicit"
         self.alpn: Final = ALPN
         self.bindings: Final = True
-        self.handshake_seconds: Final = limits.handshake_timeout
         self.login_seconds: Final = limits.pop3_login_timeout
         self.idle_seconds: Final = limits.pop3_idle_timeout
         self.stall_seconds: Final = limits.data_timeout
         self.tally: Final = POP3Tally(services.counters, listener.name)
-        self.now: Final = services.loop.time
-        self.clock: Final = services.clock
-        self._ground: Final = ground_of(services.config, listener)
         self._profiles: Final = {
             (offered, external): ServerProfile(
                 hostname=services.config.hostname,
@@ -101,37 +95,23 @@ class Port:
             for external in (False, True)
         }
         wanted = "implicit" if self.implicit else listener.starttls
-        self._usual: Final = self._terms(contexts, wanted, asked=services.config.tls.client_certificate)
-        self._known: dict[str, Terms] = {}  # what the rules say of an address
-        self._generation: object = None
+        self._plain: Final = self._terms(contexts, wanted, asked=services.config.tls.client_certificate)
 
     def maildrop(self, user: str) -> Path:
         """Where a user's mail is."""
         return mailbox_root(self.services.config.data, user)
 
-    def terms(self, address: str) -> Terms:
-        """What a client at this address is offered."""
-        policies = self.services.policies
-        if policies is None:
-            return self._usual
-        if self._generation is not policies.generation:
-            self._generation = policies.generation
-            self._known.clear()
-        known = self._known.get(address)
-        if known is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            known = self._known[address] = self._decide(policies, address)
-        return known
+    def _usual(self, address: str) -> Terms[ServerProfile]:
+        return self._plain
 
-    def _decide(self, policies: Policies, address: str) -> Terms:
-        decision = policies.inbound.decide(address, self._ground)
-        contexts = policies.contexts(decision, self.contexts)
-        refusal = ""
-        if decision.refused:
-            refusal = "the policy denies TLS, and this listener knows nothing else"
-        elif self.implicit and contexts is None:
-            refusal = "TLS cannot be spoken as the policy asks"
+    def _decided(
+        self,
+        policies: Policies,
+        address: str,
+        decision: InboundDecision,
+        contexts: ServerContexts | None,
+        refusal: str,
+    ) -> Terms[ServerProfile]:
         asked = decision.handshake.client_certificate
         return self._terms(contexts, decision.wanted, decision.rule, refusal, asked=asked)
 
@@ -143,7 +123,7 @@ class Port:
         refusal: str = "",
         *,
         asked: Asked,
-    ) -> Terms:
+    ) -> Terms[ServerProfile]:
         # ``require`` adds nothing to ``offer``: nobody logs in outside TLS, whatever stands there.
         offered = not self.implicit and wanted != "deny" and contexts is not None
         external = None if asked == "none" else self._profiles[offered, True]

@@ -15,16 +15,14 @@ from gatepost.mailbox.lock import MaildropInUse
 from gatepost.mailbox.maildrop import Maildrop, Updated, open_maildrop
 from gatepost.net.channel import SecureChannel
 from gatepost.observe import logs
-from gatepost.policy.inbound import Asked
-from gatepost.policy.relay import PROVED
-from gatepost.service.certified import shown, user_of
+from gatepost.service.certified import refusal_of, shown, user_of
 from gatepost.service.login import FAILURES_A_SESSION, Login, Refused
 from gatepost.service.pop3 import transfer
 from gatepost.service.pop3.session import Session
 from gatepost.wire.pop3 import events, reply
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.server import SecureServer
-from gatepost.wire.upgrade import Origin, TLSEvidence, Verification
+from gatepost.wire.upgrade import Origin
 
 if TYPE_CHECKING:
     from gatepost.service.pop3.connection import POP3Connection
@@ -49,8 +47,11 @@ class SecureSession(Session):
         evidence, terms = channel.evidence, connection.terms
         self._drop: Maildrop | None = None
         self._unlimited = False  # logged in: the clock of RFC 1939 runs
-        self._unproved: Final = _unproved(terms.asked, evidence.verification)
-        self._certified: Final = "" if terms.external is None else _certified(connection, evidence)
+        self._unproved: Final = refusal_of(terms.asked, evidence.verification, _NO_CERTIFICATE, _UNCHECKED)
+        self._certified = ""
+        if terms.external is not None:
+            who = shown(evidence.peer_chain, evidence.verification)
+            self._certified = user_of(who, connection.port.services.desk.verifiers, channel.origin)
         profile = terms.external if self._certified and terms.external is not None else terms.profile
         super().__init__(connection, channel, SecureServer(channel.origin, evidence, profile))
         self._failures = 0
@@ -281,22 +282,6 @@ class SecureSession(Session):
             logs.event("pop3.not-removed", severity="error", connection=self.origin.connection, messages=updated.failed)
         if self.alive:
             self._engine.answer(reply.NOT_ALL_REMOVED if updated.failed else reply.BYE)
-
-
-def _unproved(asked: Asked, verification: Verification) -> Reply | None:
-    """What logins are refused with where a certificate is required and none was proved; None otherwise."""
-    if asked != "require" or verification.status in PROVED:
-        return None
-    return _UNCHECKED if verification.unchecked else _NO_CERTIFICATE
-
-
-def _certified(connection: POP3Connection, evidence: TLSEvidence) -> str:
-    """The user that the client's certificate proves it to be; empty when it is nobody's."""
-    try:
-        return user_of(shown(evidence.peer_chain, evidence.verification), connection.port.services.desk.verifiers)
-    except StoreError as error:
-        logs.event("store.failed", severity="error", connection=connection.origin.connection, reason=str(error))
-        return ""
 
 
 SecureSession._handlers = {

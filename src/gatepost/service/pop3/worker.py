@@ -15,16 +15,17 @@ from collections.abc import Sequence
 from gatepost.accounts.recent import RecentPasswords
 from gatepost.accounts.verifiers import Verifiers
 from gatepost.config.schema import Config
+from gatepost.net.listen import watch_for_death
 from gatepost.net.loop import new_loop
 from gatepost.observe.shared import BoundListener, Shared
 from gatepost.service import limits
+from gatepost.service.checks import Checks
 from gatepost.service.disk import Disk
 from gatepost.service.login import Desk
 from gatepost.service.policies import policies_of
 from gatepost.service.pop3.connection import POP3Connection
 from gatepost.service.pop3.port import MECHANISMS, Port, Services
-from gatepost.service.serving import Serving, run_until_drained
-from gatepost.service.smtp.port import Checks
+from gatepost.service.serving import Serving, place_of, run_until_drained
 from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
 from gatepost.store.sqlite.accounts import SQLiteAccountStore
 
@@ -80,11 +81,10 @@ class Server(Serving):
             counters=shared.counters,
             policies=policies,
         )
-        # The number is that of the configuration: processes of other roles count in the same table.
-        names = [listener.name for listener in config.listener]
         for bound in listeners:
-            number = names.index(bound.name) if bound.name in names else len(names)
-            port = Port(services, bound.settings, number, shared.contexts.get(bound.name))
+            for sock in bound.sockets:
+                watch_for_death(sock)  # what is accepted from it inherits that; a maildrop must not stay locked
+            port = Port(services, bound.settings, place_of(bound.name, config), shared.contexts.get(bound.name))
             self.listen(port, bound.sockets, functools.partial(POP3Connection, port))
 
     def close(self) -> None:

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gatepost.accounts.directory import Directory
-from gatepost.config.policies import RELAYING, ground_of
+from gatepost.config.policies import RELAYING
 from gatepost.config.schema import Config, Listener
 from gatepost.observe.metrics import Counters
-from gatepost.policy.inbound import Asked, Starttls
+from gatepost.policy.inbound import Asked, InboundDecision, Starttls
 from gatepost.policy.relay import RelayPolicy
 from gatepost.service.greylisting import Greylisting
 from gatepost.service.intake import Intake
 from gatepost.service.limits import Limits
 from gatepost.service.login import EXTERNAL, Desk
 from gatepost.service.policies import Policies
+from gatepost.service.port import ListenerPort
 from gatepost.service.smtp.terms import Terms
 from gatepost.service.smtp.transaction import BodyWriter
 from gatepost.service.tally import Tally
@@ -33,7 +34,6 @@ ALPN: Final[dict[str, frozenset[str]]] = {
     LOCAL: frozenset(),
 }
 MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
-REMEMBERED: Final = 4096  # addresses whose terms are kept
 
 
 class Bodies(Protocol):
@@ -79,7 +79,7 @@ class Services:
     greylisting: Greylisting | None = None
 
 
-class Port:
+class Port(ListenerPort[Terms]):
     """One listener in one process: its settings, and what its sessions are made with.
 
     :param number: the listener's place in the configuration.
@@ -87,72 +87,52 @@ class Port:
     """
 
     __slots__ = (
-        "_generation", "_ground", "_known", "_policies", "_profiles", "_usual", "alpn", "bindings", "clock",
-        "command_seconds", "complete", "contexts", "data_seconds", "greylisting", "handshake_seconds", "implicit",
-        "listener", "local", "name", "now", "number", "services", "submission", "tally",
+        "_plain", "_profiles", "alpn", "bindings", "command_seconds", "complete", "data_seconds", "greylisting",
+        "listener", "local", "services", "submission", "tally",
     )  # fmt: skip
 
     def __init__(self, services: Services, listener: Listener, number: int, contexts: ServerContexts | None) -> None:
+        self.local: Final = listener.name == LOCAL
+        policies = None if self.local else services.policies
+        super().__init__(
+            services.loop, services.config, listener, number, contexts, clock=services.clock, policies=policies
+        )
         self.services: Final = services
         self.listener: Final = listener
-        self.number: Final = number
-        self.contexts: Final = contexts
-        self.implicit: Final = listener.tls == "implicit"
         self.submission: Final = listener.protocol == "submission"
         greylisting = services.greylisting
         here = greylisting is not None and listener.name in greylisting.listeners
         self.greylisting: Final = greylisting if here else None
-        self.local: Final = listener.name == LOCAL
         self.complete: Final = self.submission or self.local  # add the header fields that a program left out
         self.command_seconds: Final = services.config.limits.command_timeout
         self.data_seconds: Final = services.config.limits.data_timeout
         self.alpn: Final = ALPN[listener.protocol]
-        self.name: Final = listener.name
         self.bindings: Final = self.submission
-        self.handshake_seconds: Final = services.config.limits.handshake_timeout
-        self.now: Final = services.loop.time
-        self.clock: Final = services.clock
         self.tally: Final = SMTPTally(services.counters, listener.name)
-        self._policies: Final = None if self.local else services.policies
-        self._ground: Final = ground_of(services.config, listener)
         self._profiles: dict[tuple[Starttls, bool, bool], ServerProfile] = {}
         wanted = "implicit" if self.implicit else listener.starttls
         # Without TLS contexts STARTTLS is not offered, whatever the listener says.
         starttls = listener.starttls if contexts is not None or self.implicit else "deny"
         asked = services.config.tls.client_certificate
-        self._usual: Final = {
+        self._plain: Final = {
             lenient: self._terms(starttls, contexts, wanted, lenient=lenient, asked=asked) for lenient in (False, True)
         }
-        self._known: dict[str, Terms] = {}  # what the rules say of an address
-        self._generation: object = None
 
-    def terms(self, address: str) -> Terms:
-        """What a client at this address is offered."""
-        policies = self._policies
-        if policies is None:
-            return self._usual[self._lenient(address)]
-        if self._generation is not policies.generation:
-            self._generation = policies.generation
-            self._known.clear()
-        known = self._known.get(address)
-        if known is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            known = self._known[address] = self._decide(policies, address)
-        return known
+    def _usual(self, address: str) -> Terms:
+        return self._plain[self._lenient(address)]
 
     def _lenient(self, address: str) -> bool:
         limits = self.services.config.limits
         return limits.line_ends == "normalise" or limits.normalise_from.matches(address)
 
-    def _decide(self, policies: Policies, address: str) -> Terms:
-        decision = policies.inbound.decide(address, self._ground)
-        contexts = policies.contexts(decision, self.contexts)
-        refusal = ""
-        if decision.refused:
-            refusal = "the policy denies TLS, and this listener knows nothing else"
-        elif self.implicit and contexts is None:
-            refusal = "TLS cannot be spoken as the policy asks"
+    def _decided(
+        self,
+        policies: Policies,
+        address: str,
+        decision: InboundDecision,
+        contexts: ServerContexts | None,
+        refusal: str,
+    ) -> Terms:
         relay = ""
         if self.listener.protocol in RELAYING:
             relay = policies.relay.decide(address, self.listener.name).rule

@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gatepost.errors import StoreError
 from gatepost.net.channel import SecureChannel
-from gatepost.observe import logs
-from gatepost.policy.inbound import Asked
-from gatepost.policy.relay import PROVED
-from gatepost.service.certified import shown, user_of
+from gatepost.service.certified import refusal_of, shown, user_of
 from gatepost.service.login import FAILURES_A_SESSION, Login, Refused
 from gatepost.service.smtp import refusals
 from gatepost.service.smtp.session import Session
@@ -18,7 +15,7 @@ from gatepost.wire.smtp import events
 from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
 from gatepost.wire.smtp.reply import AUTH_MECHANISM, Reply
 from gatepost.wire.smtp.server import SecureServer
-from gatepost.wire.upgrade import Origin, TLSEvidence, Verification
+from gatepost.wire.upgrade import Origin, TLSEvidence
 
 if TYPE_CHECKING:
     from gatepost.service.smtp.connection import Connection
@@ -39,14 +36,14 @@ class SecureSession(Session):
     def __init__(self, connection: Connection, channel: SecureChannel) -> None:
         origin, evidence, terms = channel.origin, channel.evidence, connection.terms
         self._shown: Final = shown(evidence.peer_chain, evidence.verification)
-        self._unproved: Final = _unproved(terms.asked, evidence.verification)
+        # RFC 3207 §4.1 has 554 for a handshake that did not reach what the policy asks for.
+        self._unproved: Final = refusal_of(
+            terms.asked, evidence.verification, refusals.NO_CERTIFICATE, refusals.CERTIFICATE_UNCHECKED
+        )
         self._certified = ""
         profile = terms.profile
         if terms.external is not None and self._shown.status == "trusted":
-            try:
-                self._certified = user_of(self._shown, connection.port.services.desk.verifiers)
-            except StoreError as error:
-                logs.event("store.failed", severity="error", connection=origin.connection, reason=str(error))
+            self._certified = user_of(self._shown, connection.port.services.desk.verifiers, origin)
             if self._certified:
                 profile = terms.external
         super().__init__(connection, channel, SecureServer(origin, evidence, profile))
@@ -158,17 +155,6 @@ class SecureSession(Session):
     def resume(self) -> None:
         """A login's answer came later: go on."""
         self._resume()
-
-
-def _unproved(asked: Asked, verification: Verification) -> Reply | None:
-    """What mail and logins are refused with where a certificate is required; None where they are not.
-
-    RFC 3207 §4.1 has 554 for a handshake that did not reach what the policy asks for. A list of ours that has expired
-    is our fault, and the mail should come again.
-    """
-    if asked != "require" or verification.status in PROVED:
-        return None
-    return refusals.CERTIFICATE_UNCHECKED if verification.unchecked else refusals.NO_CERTIFICATE
 
 
 SecureSession._handlers = {

@@ -15,7 +15,7 @@ from gatepost.errors import StoreError
 from gatepost.mailbox import deliver, mailbox_root, make_mailbox, unique_name
 from gatepost.mailbox.content import MessageReader
 from gatepost.mailbox.maildrop import Maildrop, Updated
-from gatepost.service.smtp.port import Checks
+from gatepost.service.checks import Checks
 from gatepost.store.sqlite.accounts import SQLiteAccountStore
 from gatepost.testing.ca import TestAuthority
 from gatepost.testing.server import MailServer

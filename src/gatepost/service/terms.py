@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, Generic, TypeVar
 
 from gatepost.policy.inbound import Asked
 from gatepost.tls.contexts import ServerContexts
-from gatepost.wire.pop3.profile import ServerProfile
+
+Profile = TypeVar("Profile")
 
 
-@final
-class Terms:
-    """The terms of a connection; many connections share them, and nobody changes them.
+class Terms(Generic[Profile]):
+    """The terms of a connection, whatever it speaks; many connections share them, and nobody changes them.
 
     :param profile: for the engines.
     :param contexts: for the handshake; None where TLS is not to be had.
@@ -26,14 +26,14 @@ class Terms:
 
     def __init__(
         self,
-        profile: ServerProfile,
+        profile: Profile,
         contexts: ServerContexts | None,
         wanted: str,
         rule: str = "listener",
         refusal: str = "",
         *,
         asked: Asked = "none",
-        external: ServerProfile | None = None,
+        external: Profile | None = None,
     ) -> None:
         self.profile: Final = profile
         self.contexts: Final = contexts
