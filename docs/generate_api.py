@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,9 @@ def _members(value: type) -> Iterator[tuple[str, Any]]:
 
 
 def _code(name: str, value: Any) -> str:
-    try:
-        signature = inspect.signature(value)
-    except (TypeError, ValueError):
-        return ""
+    if isinstance(value, types.GenericAlias) or not (inspect.isclass(value) or inspect.isroutine(value)):
+        return ""  # the name of a type; Python versions differ in whether that has a signature
+    signature = inspect.signature(value)
     parameters = [each for each in signature.parameters.values() if each.name not in ("self", "_mint")]
     short = name.rpartition(".")[2]
     prefix = "async " if inspect.iscoroutinefunction(value) else ""

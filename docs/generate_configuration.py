@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from pathlib import Path
@@ -85,7 +86,7 @@ def reference() -> str:
         model = _model(field.annotation)
         if model is not None:
             header = f"[[{name}]]" if get_origin(field.annotation) is tuple else f"[{name}]"
-            parts.append(_section(f"`{header}`", (model.__doc__ or "").strip(), model))
+            parts.append(_section(f"`{header}`", inspect.cleandoc(model.__doc__ or ""), model))
     parts.append(_aliases())
     return "\n".join(parts)
 

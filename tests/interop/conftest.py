@@ -114,9 +114,9 @@ def start_gatepost(tmp_path: Path, authority: TestAuthority) -> Iterator[StartGa
         yield start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postfix(authority: TestAuthority) -> Iterator[Postfix]:
-    """A private Postfix, as mail exchanger of far.test and as a server that sends."""
+    """A private Postfix, as mail exchanger of far.test and as a server that sends; a file's settings are its own."""
     require("postfix", "postfix")
     require_root("Postfix")
     with Postfix(authority) as running:
