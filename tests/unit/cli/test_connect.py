@@ -267,7 +267,11 @@ class Terminal:
         self._master, slave = pty.openpty()
         command = [sys.executable, "-m", "gatepost", *arguments]
         environment = {**os.environ, "NO_COLOR": "1"}
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
+        # A shell that runs the tests in the background has them ignore SIGINT; at a terminal nobody does.
+        self.process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         os.close(slave)
         self.text = ""
 
