@@ -22,7 +22,7 @@ SHOW   := { bad=0; while read -r word name rest; do \
 # Tests run in a process for each core, a file in one of them; SIDE_BY_SIDE= for one after the other.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run setup test unit check lint types rules man docs wheel fuzz clean
+.PHONY: help run setup test unit check lint types rules man docs wheel fuzz bench clean
 
 help:
 	@echo "make run      set up and start the server on this machine alone; data in ./data"
@@ -32,6 +32,7 @@ help:
 	@echo "make docs     write the documents that are made by programs"
 	@echo "make man      write the man pages into docs/man"
 	@echo "make wheel    build the wheel into dist, look whether it is whole, run the examples with it"
+	@echo "make bench    measure beside the servers that are installed; writes docs/performance.md; takes half an hour"
 	@echo "make fuzz     throw noise at every parser for a while"
 	@echo "make clean    remove what was set up; ./data stays"
 
@@ -74,6 +75,9 @@ wheel: $(READY)
 
 fuzz: $(DEVEL)
 	$(BIN)/python fuzz/run.py
+
+bench: $(DEVEL)
+	$(BIN)/python bench/run.py $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist docs/man
