@@ -22,7 +22,7 @@ SHOW   := { bad=0; while read -r word name rest; do \
 # Tests run in a process for each core, a file in one of them; SIDE_BY_SIDE= for one after the other.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run setup test unit check lint types rules man docs wheel fuzz bench clean
+.PHONY: help run setup test unit check lint types rules man docs wheel fuzz bench soak clean
 
 help:
 	@echo "make run      set up and start the server on this machine alone; data in ./data"
@@ -33,6 +33,7 @@ help:
 	@echo "make man      write the man pages into docs/man"
 	@echo "make wheel    build the wheel into dist, look whether it is whole, run the examples with it"
 	@echo "make bench    measure beside the servers that are installed; writes docs/performance.md; takes half an hour"
+	@echo "make soak     ten minutes of real traffic while everything goes wrong, then the books"
 	@echo "make fuzz     throw noise at every parser for a while"
 	@echo "make clean    remove what was set up; ./data stays"
 
@@ -77,7 +78,11 @@ fuzz: $(DEVEL)
 	$(BIN)/python fuzz/run.py
 
 bench: $(DEVEL)
+	@$(PIP) --quiet --editable '.[dev,bench]'
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+soak: $(DEVEL)
+	$(BIN)/python soak/run.py $(SOAK_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist docs/man

@@ -242,6 +242,21 @@ def test_release_expired_returns_only_the_expired(store: QueueStore, clock: Cloc
     assert (states(store, "m1"), states(store, "m2")) == (["queued"], ["leased"])
 
 
+def test_what_a_clock_that_was_ahead_put_off_is_due_now(store: QueueStore, clock: Clock) -> None:
+    """An hour ahead, and back: a deferred recipient and a lease do not wait for that hour; what waits rightly does."""
+    store.enqueue([message("m1"), message("m2"), message("m3")])
+    clock.now += 3600
+    late, lost = store.lease("a", 2, 300)
+    store.settle([Settlement(late, deferred("later"), clock.now + 60)])
+    clock.now -= 3600
+    (rightly,) = store.lease("a", 1, 300)
+    store.settle([Settlement(rightly, deferred("later"), clock.now + 100)])
+    assert store.lease("b", 10, 300) == []
+    assert store.bring_forward(120, 300) == 2
+    assert {lease.message.id for lease in store.lease("b", 10, 300)} == {late.message.id, lost.message.id}
+    assert store.bring_forward(120, 300) == 0
+
+
 def test_next_due_is_the_first_attempt_or_expiry(store: QueueStore, clock: Clock) -> None:
     """A worker knows how long it may sleep."""
     assert store.next_due() is None

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import random
 import signal
 import time
@@ -52,7 +53,7 @@ from gatepost.observe.shared import Shared
 from gatepost.policy.routes import Way
 from gatepost.queue.item import LOCAL, Lease
 from gatepost.queue.outcome import deferred
-from gatepost.queue.schedule import Schedule
+from gatepost.queue.schedule import JITTER, Schedule
 from gatepost.store.interface import QueueStore
 from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
 from gatepost.store.sqlite.accounts import SQLiteAccountStore
@@ -68,6 +69,7 @@ _LOCAL_THREADS: Final = 2
 _POLL_SECONDS: Final = 30.0  # the longest sleep; the bell and the due time end it sooner
 _PAUSE_SECONDS: Final = 0.01  # between two leases when little was due: what arrives meanwhile comes in one batch
 _STORE_RETRY: Final = 1.0
+_JUMP_SECONDS: Final = 10.0  # by which the clock of the day moves against the other one when it was set
 _SWEEP_SECONDS: Final = 86400.0
 _QUIT_SECONDS: Final = 1.0  # for servers to hear QUIT, when the time for the rest is over
 
@@ -111,8 +113,9 @@ class Worker:
     """
 
     __slots__ = (
-        "_bell", "_config", "_couriers", "_drained", "_executor", "_held", "_ledger", "_local", "_local_tasks",
-        "_mailboxes", "_office", "_owner", "_pool", "_reflector", "_shared", "_store", "_wake",
+        "_ahead", "_bell", "_config", "_couriers", "_drained", "_executor", "_held", "_ledger", "_local",
+        "_local_tasks", "_longest_wait", "_mailboxes", "_office", "_owner", "_pool", "_reflector", "_shared", "_store",
+        "_wake",
     )  # fmt: skip
 
     def __init__(
@@ -144,6 +147,8 @@ class Worker:
             open_body=store.open_body, keep=functools.partial(keep, store),
         )  # fmt: skip
         schedule = Schedule(delivery.retry_first, delivery.retry_max, delivery.lifetime)
+        self._longest_wait = schedule.longest * (1 + JITTER)
+        self._ahead = math.inf  # of the clock of the day before the one that only goes on, when last looked at
         chance = random.SystemRandom().random
         self._ledger = Ledger(store, schedule, reporter, tally, random=chance, settled=self._settled)
         files = shared.client_files or ClientFiles()
@@ -203,6 +208,7 @@ class Worker:
 
     def _take(self) -> int:
         """Lease what is due and hand it out; how many."""
+        self._mind_the_clock()
         self._couriers = {way: courier for way, courier in self._couriers.items() if not courier.idle}
         taken = 0
         if len(self._local) < PER_DESTINATION:
@@ -219,6 +225,18 @@ class Worker:
             taken += len(leases)
             self._hand_out(leases)
         return taken
+
+    def _mind_the_clock(self) -> None:
+        """Where the clock of the day was set, our leases have not expired, and nothing waits for the hour it showed."""
+        ahead = time.time() - time.monotonic()
+        if abs(ahead - self._ahead) < _JUMP_SECONDS:
+            return
+        if self._held:
+            self._store.renew(list(self._held.values()), LEASE_SECONDS)
+        forward = self._store.bring_forward(self._longest_wait, LEASE_SECONDS)
+        if self._ahead != math.inf:
+            event("delivery.clock", "warning", jumped=round(ahead - self._ahead), brought_forward=forward)
+        self._ahead = ahead
 
     def _pause(self, taken: int) -> float:
         """How long to wait before more is taken. The bell, and a courier whose line is short, end the wait."""

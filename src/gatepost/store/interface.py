@@ -115,6 +115,15 @@ class QueueStore(Protocol):
     def release_expired(self) -> int:
         """Return the leases that have expired; how many. ``lease`` does it too."""
 
+    def bring_forward(self, wait: float, lease: float) -> int:
+        """Make due now what a clock that was ahead has put off: attempts further away than any wait reaches, and leases
+        that last longer than any does.
+
+        :param wait: the longest wait, in seconds.
+        :param lease: the longest lease, in seconds.
+        :return: how many recipients.
+        """
+
     def release_owner(self, owner: str) -> int:
         """Return every lease of a worker that is known to be gone; how many."""
 

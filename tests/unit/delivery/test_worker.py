@@ -23,7 +23,7 @@ from gatepost.mailbox import mailbox_root
 from gatepost.net.resolve import AddressAnswer, Exchanger, Lookup, MXAnswer
 from gatepost.observe.shared import new_shared
 from gatepost.queue.item import LOCAL, InlineBody, NewMessage, NewRecipient, Settlement
-from gatepost.queue.outcome import Outcome, Result
+from gatepost.queue.outcome import Outcome, Result, deferred
 from gatepost.store.sqlite.queue import SQLiteQueue
 from gatepost.testing.ca import TestAuthority
 
@@ -163,6 +163,16 @@ def test_message_arrives_octet_by_octet_and_leaves_the_queue(house: House) -> No
     assert message.content == CONTENT.replace(b"\r\n.dot", b"\r\n..dot")
     assert house.queue.counts().messages == 0
     assert server.quits == 1
+
+
+def test_message_that_a_clock_put_off_is_delivered_when_it_was_set_right(house: House) -> None:
+    """A next attempt further away than any wait reaches was written down by a clock that was ahead."""
+    house.put("b@example.com")
+    (lease,) = house.queue.lease("somebody", 1, 300)
+    house.queue.settle([Settlement(lease, deferred("later"), time.time() + 86400)])
+    house.queue.settled.clear()
+    with ScriptedServer(Behaviour()) as server:
+        assert house.settle_all(house.config(server.port), names(*ONE), 1)["b@example.com"].result is Result.DELIVERED
 
 
 def test_message_goes_over_verified_tls_with_the_exchangers_name(house: House, tmp_path: Path) -> None:

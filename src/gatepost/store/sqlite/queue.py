@@ -176,6 +176,11 @@ class SQLiteQueue:
         ((first,),) = self._db.rows("first_expiry")
         return 0 if first is None or first > now else self._db.write("return_expired", (now, now))
 
+    def bring_forward(self, wait: float, lease: float) -> int:
+        now = self._clock()
+        attempts = self._db.write("attempts_brought_forward", (now, now + wait))
+        return attempts + self._db.write("leases_brought_forward", (now, now + lease))
+
     def release_owner(self, owner: str) -> int:
         return self._db.write("return_of_owner", (self._clock(), owner))
 

@@ -72,6 +72,16 @@ SET state = CASE (SELECT hold FROM message WHERE sequence = recipient.message) W
     next_attempt = ?, owner = NULL, expires = NULL
 WHERE state = 'leased' AND expires <= ?
 
+-- name: attempts_brought_forward
+UPDATE recipient SET next_attempt = ?
+WHERE state IN ('queued', 'deferred') AND next_attempt > ?
+
+-- name: leases_brought_forward
+UPDATE recipient
+SET state = CASE (SELECT hold FROM message WHERE sequence = recipient.message) WHEN 1 THEN 'held' ELSE 'queued' END,
+    next_attempt = ?, owner = NULL, expires = NULL
+WHERE state = 'leased' AND expires > ?
+
 -- name: return_of_owner
 UPDATE recipient
 SET state = CASE (SELECT hold FROM message WHERE sequence = recipient.message) WHEN 1 THEN 'held' ELSE 'queued' END,
