@@ -82,7 +82,7 @@ bench: $(DEVEL)
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
 
 soak: $(DEVEL)
-	$(BIN)/python soak/run.py $(SOAK_ARGS)
+	$(BIN)/python soak/soak.py $(SOAK_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist docs/man

@@ -1,7 +1,7 @@
 """Ten minutes of everything that can go wrong, and then the books.
 
     make soak                                # 10 minutes
-    python soak/run.py --minutes 2 --seed 7
+    python soak/soak.py --minutes 2 --seed 7
 
 Real traffic runs all the time: mail from strangers over STARTTLS, mail of users who log in, relayed to a server that
 refuses some of it, mail fetched and deleted over POP3, and 1,000 slow connections that stay. Meanwhile, one after the
