@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gatepost.queue import states as queue
+from gatepost.wire.imap import states as imap
 from gatepost.wire.machine import Table, mermaid
 from gatepost.wire.pop3 import client_states as pop3_client
 from gatepost.wire.pop3 import states as pop3_server
@@ -50,6 +51,12 @@ setting, it is code that is not there.""",
         server.PLAIN_DENIED,
     ),
     (
+        "SMTP server in the clear, at a gate that refuses TLS",
+        """\
+`UNPROTECTED`: as `PLAIN_DENIED`, with logins, which a gate passes on to the server behind it as they are.""",
+        server.UNPROTECTED,
+    ),
+    (
         "SMTP server inside TLS",
         """\
 `SECURE`. It begins in `START`, as after the greeting (RFC 3207 §4.2), and has no `STARTTLS` edge. `GREET` is used where
@@ -77,11 +84,41 @@ off stays there, and nothing can be begun with its engine.""",
         pop3_server.PLAIN_DENIED,
     ),
     (
+        "POP3 server in the clear, at a gate that refuses TLS",
+        "`UNPROTECTED`: as inside TLS; logins are passed on to the server behind as they are.",
+        pop3_server.UNPROTECTED,
+    ),
+    (
         "POP3 server inside TLS",
         """\
 `SECURE`. It begins in `START`, where `GREET` is used when TLS came first (RFC 8314). `UPDATE` is reached by `QUIT` and
 by nothing else (RFC 1939 §6), so a connection that is lost deletes nothing.""",
         pop3_server.SECURE,
+    ),
+    (
+        "IMAP gate in the clear, STARTTLS offered",
+        """\
+`PLAIN` in `gatepost/wire/imap/states.py`. The gate speaks by itself: no edge leads to a login, none to a server.""",
+        imap.PLAIN,
+    ),
+    (
+        "IMAP gate with a server behind",
+        """\
+`PASSING`: inside TLS, or in the clear where the operator has TLS denied. While it stands in `LOGGING_IN` no command is
+begun, so that what is allowed never depends on a guess.""",
+        imap.PASSING,
+    ),
+    (
+        "IMAP gate that passes STARTTLS on",
+        "`PASSING_STARTTLS`: when the server agrees, both sides are spent, and TLS is between it and the client.",
+        imap.PASSING_STARTTLS,
+    ),
+    (
+        "The stream of an IMAP client",
+        """\
+`READING`: what a client's next octets are. In `ASKED` and `PAUSED` nothing is read until the server has said `+`, or
+has refused: what follows is a literal in the one case and a command in the other.""",
+        imap.READING,
     ),
     (
         "POP3 client in the clear",

@@ -21,6 +21,9 @@ WORDS = (
     *(b"AUTH PLAIN AGE=\r\n", b"AUTH LOGIN\r\n", b"*\r\n", b"FROM:<", b"TO:<", b"SIZE=", b"ORCPT=rfc822;", b"NOTIFY="),
     *(b"CAPA\r\n", b"STLS\r\n", b"USER a\r\n", b"PASS b\r\n", b"STAT\r\n", b"LIST\r\n", b"RETR 1\r\n", b"TOP 1 0\r\n"),
     *(b"UIDL\r\n", b"DELE 1\r\n", b"+OK\r\n", b"+OK 1 1\r\n", b"-ERR [AUTH]\r\n", b"+ \r\n", b"1 1\r\n", b"A: b\r\n"),
+    *(b"a NOOP\r\n", b"a LOGIN b c\r\n", b"a APPEND x {3}\r\n", b"a APPEND x {3+}\r\n", b"a AUTHENTICATE PLAIN\r\n"),
+    *(b"a IDLE\r\n", b"DONE\r\n", b"a STARTTLS\r\n", b"a LOGOUT\r\n", b"{3}\r\n", b"~{3}\r\n", b"{3}", b"{0+}\r\n"),
+    *(b"* OK x\r\n", b"a OK x\r\n", b"a NO x\r\n", b"+ x\r\n", b"* BYE\r\n", b"* 1 FETCH (X {3}\r\n", b"* PREAUTH\r\n"),
 )
 
 

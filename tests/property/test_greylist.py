@@ -98,3 +98,50 @@ def test_interleaving_of_processes_does_not_matter(steps: list[tuple[int, float]
         finally:
             for store in stores:
                 store.close()
+
+
+_events = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # the process
+        st.sampled_from(["attempt", "attempt", "expire", "restart"]),
+        st.one_of(st.floats(0.0, 3 * HOUR), st.floats(-1e8, 1e8)),  # how the clock goes on
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_events, _gaps, st.integers(0, 2))
+def test_sender_gets_in_whatever_processes_and_clock_did_before(
+    events: list[tuple[int, str, float]], gaps: list[float], process: int
+) -> None:
+    """Attempts at any process, forgetting, restarts and a clock that is set: afterwards he waits as a stranger does."""
+    timing, now = Timing(HOUR, HOUR + ROOM, 604800.0), T
+    with tempfile.TemporaryDirectory() as folder:
+
+        def opened() -> SQLiteGreylist:
+            return SQLiteGreylist(Path(folder) / "greylist.db", clock=lambda: now, busy_seconds=30.0)
+
+        stores = [opened() for _ in range(3)]
+        try:
+            for number, event, passed in events:
+                if event == "attempt":
+                    stores[number].decide(TRIPLET, timing, Bounds(1, 1000))
+                elif event == "expire":
+                    stores[number].expire(timing, 100)
+                else:
+                    stores[number].close()
+                    stores[number] = opened()
+                now += passed
+            waited = 0.0
+            for gap in itertools.cycle(gaps):
+                if not stores[process].decide(TRIPLET, timing, Bounds(1, 1000)).verdict.deferred:
+                    break
+                assert waited <= HOUR + 60.0 + max(gaps)
+                now += gap
+                waited += gap
+                process = (process + 1) % 3
+                stores[process].expire(timing, 100)
+        finally:
+            for store in stores:
+                store.close()

@@ -16,8 +16,13 @@ nowhere to travel. What was read together with the upgrade line is judged here a
 * anything else raises ``PlaintextAfterUpgrade``, carrying the bytes as evidence;
 * a client refuses every byte behind the go-ahead (RFC 3207 §4.2, CVE-2011-0411 and its many relatives).
 
-``TLSEvidence`` and ``UpgradeReady`` have closed constructors: each asks for a mint that is private to this module.
-``tls.evidence`` is the one module that may call ``_mint_evidence``; the import rules name that exception.
+A gate may let a client's own TLS through to a server behind it. That is an upgrade too, of both its sides at once, and
+it goes through the same door: ``pass_upgrade`` takes the tokens of both spent engines and gives a ``PassReady``, which
+judges the first octets of either side. What goes on to the server begins as a ClientHello; what comes back begins after
+it.
+
+``TLSEvidence``, ``UpgradeReady`` and ``PassReady`` have closed constructors: each asks for a mint that is private to
+this module. ``tls.evidence`` is the one module that may call ``_mint_evidence``; the import rules name that exception.
 """
 
 from __future__ import annotations
@@ -65,6 +70,8 @@ class Origin:
     :param accepted_at: when, in seconds since the Unix epoch.
     :param connection: our identifier of this connection, in every log line and transcript.
     :param uid: the peer's user id on a local socket (SO_PEERCRED), else None.
+    :param proxy: the address of the proxy that our configuration believes, and that named the peer; empty for a peer
+        that came by itself.
     """
 
     peer: tuple[str, int]
@@ -73,6 +80,7 @@ class Origin:
     accepted_at: float
     connection: str
     uid: int | None = None
+    proxy: str = ""
 
 
 UNCHECKED: Final = "revocation-unknown"
@@ -207,7 +215,7 @@ class UpgradeReady:
 class EarlyHello:
     """The beginning of a ClientHello that came in the same segment as the upgrade line.
 
-    It is not plaintext and never reaches a parser: only ``tls.engine`` opens it.
+    It is not plaintext and never reaches a parser: only ``tls.engine`` opens it, or ``PassReady``, for another one's.
     """
 
     __slots__ = ("_record",)
@@ -271,3 +279,80 @@ def hand_over_client(origin: Origin, residue: bytes) -> UpgradeReady:
     if residue:
         raise PlaintextAfterUpgrade(residue, Role.CLIENT)
     return UpgradeReady(origin, Role.CLIENT, _mint=_MINT)
+
+
+@final
+class PassReady:
+    """Both plaintext engines of a gate were spent: the client's TLS may go through to the server, and nothing else.
+
+    It judges what comes first. The client's octets begin as a ClientHello does, or they are not passed on; the server
+    says nothing before they came. What follows is between the two.
+    """
+
+    __slots__ = ("_begun", "_early", "_seen", "client", "server")
+
+    def __init__(self, client: Origin, server: Origin, early: EarlyHello | None, *, _mint: _Mint) -> None:
+        if _mint is not _MINT:
+            raise LocalProtocolError("PassReady is made by the upgrade of both sides, never constructed")
+        self.client: Final = client
+        self.server: Final = server
+        self._early = early
+        self._begun = False
+        self._seen = b""  # of the hello, as much as is judged
+
+    @property
+    def passed(self) -> bool:
+        """Whether the client's octets began as a ClientHello, as far as that is judged."""
+        return len(self._seen) >= len(_CLIENT_HELLO_PREFIX)
+
+    def begin(self) -> bytes:
+        """Give up the beginning of the client's hello, once, to whoever passes it on; empty when it was not eager.
+
+        :raises LocalProtocolError: when it was begun before.
+        """
+        if self._begun:
+            raise LocalProtocolError("this upgrade was already spent: a connection is upgraded once")
+        self._begun = True
+        early, self._early = self._early, None
+        hello = b"" if early is None else early.open()
+        self.judge_client(hello)
+        return hello
+
+    def judge_client(self, data: bytes) -> None:
+        """Judge the next octets of the client, until they are known to be a hello.
+
+        :raises PlaintextAfterUpgrade: when they are not; they must not be passed on.
+        """
+        if self.passed:
+            return
+        seen = self._seen + data[: len(_CLIENT_HELLO_PREFIX) - len(self._seen)]
+        if not _begins_as_client_hello(seen):
+            raise PlaintextAfterUpgrade(data, Role.SERVER)
+        self._seen = seen
+
+    def judge_server(self, data: bytes) -> None:
+        """Judge the next octets of the server.
+
+        :raises PlaintextAfterUpgrade: when the client's hello cannot have reached it yet: they must not be passed on.
+        """
+        if not self.passed:
+            raise PlaintextAfterUpgrade(data, Role.CLIENT)
+
+
+def pass_upgrade(
+    client_side: UpgradeReady, early: EarlyHello | None, server_side: UpgradeReady, waiting: bytes
+) -> PassReady:
+    """Spend both sides of a gate, so that the client's TLS goes through to the server.
+
+    :param client_side: what our server engine, which faces the client, left.
+    :param early: the beginning of the client's hello, when it was eager.
+    :param server_side: what our client engine, which faces the server, left.
+    :param waiting: everything that was read from the server since its go-ahead.
+    :raises PlaintextAfterUpgrade: when that is anything: a server speaks next inside TLS.
+    :raises LocalProtocolError: when the tokens are of another side, or spent.
+    """
+    if client_side.role is not Role.SERVER or server_side.role is not Role.CLIENT:
+        raise LocalProtocolError("a gate is the client's server and the server's client")
+    if waiting:
+        raise PlaintextAfterUpgrade(waiting, Role.CLIENT)
+    return PassReady(client_side.spend(), server_side.spend(), early, _mint=_MINT)

@@ -10,6 +10,7 @@ from gatepost.errors import LocalProtocolError
 from gatepost.wire.upgrade import (
     EarlyHello,
     Origin,
+    PassReady,
     PlaintextAfterUpgrade,
     Role,
     TLSEvidence,
@@ -17,6 +18,7 @@ from gatepost.wire.upgrade import (
     Verification,
     hand_over_client,
     hand_over_server,
+    pass_upgrade,
 )
 
 ORIGIN = Origin(("192.0.2.1", 1), ("192.0.2.2", 25), "mx", 0.0, "c1")
@@ -94,3 +96,75 @@ def test_constructors_are_closed() -> None:
         EarlyHello(b"", _mint=object())  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError):
         TLSEvidence("TLSv1.3", "c", 256, None, None, None, (), Verification("none"), False, None, None, _mint=object())  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError):
+        PassReady(ORIGIN, ORIGIN, None, _mint=object())  # type: ignore[arg-type]
+
+
+BEHIND = Origin(("192.0.2.9", 25), ("192.0.2.2", 2), "backend:mail", 0.0, "c2")
+
+
+def passing(early: bytes = b"", waiting: bytes = b"") -> PassReady:
+    client_side, hello = hand_over_server(ORIGIN, early)
+    return pass_upgrade(client_side, hello, hand_over_client(BEHIND, b""), waiting)
+
+
+def test_pass_spends_both_sides() -> None:
+    """What lets TLS through has two origins, and neither token is good for a handshake of ours afterwards."""
+    (client_side, early), server_side = hand_over_server(ORIGIN, b""), hand_over_client(BEHIND, b"")
+    ready = pass_upgrade(client_side, early, server_side, b"")
+    assert (ready.client, ready.server) == (ORIGIN, BEHIND)
+    for token in (client_side, server_side):
+        with pytest.raises(LocalProtocolError):
+            token.spend()
+
+
+def test_pass_takes_each_side_for_what_it_is() -> None:
+    """A token of the wrong side leads nowhere."""
+    client_side, _ = hand_over_server(ORIGIN, b"")
+    server_side = hand_over_client(BEHIND, b"")
+    with pytest.raises(LocalProtocolError):
+        pass_upgrade(server_side, None, client_side, b"")
+
+
+def test_pass_refuses_what_the_server_said_since_its_go_ahead() -> None:
+    """A server speaks next inside TLS, whoever the TLS is with."""
+    with pytest.raises(PlaintextAfterUpgrade) as caught:
+        passing(waiting=b"250 ok\r\n")
+    assert (caught.value.residue, caught.value.role) == (b"250 ok\r\n", Role.CLIENT)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 6, 20])
+def test_pass_gives_the_early_hello_up_once(size: int) -> None:
+    """What an eager client sent goes on to the server, once."""
+    ready = passing(HELLO[:size])
+    assert ready.begin() == HELLO[:size]
+    with pytest.raises(LocalProtocolError):
+        ready.begin()
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_pass_lets_a_hello_through_however_it_is_cut(cut: int) -> None:
+    """The judgement is the same for every cut; until it is made the server says nothing."""
+    ready = passing(HELLO[:cut])
+    ready.begin()
+    if cut < 6:
+        with pytest.raises(PlaintextAfterUpgrade):
+            ready.judge_server(b"\x16")
+    for at in range(cut, len(HELLO)):
+        ready.judge_client(HELLO[at : at + 1])
+    assert ready.passed
+    ready.judge_server(b"\x16\x03\x03")
+    ready.judge_client(b"anything")
+
+
+@pytest.mark.parametrize("early", [b"", HELLO[:1], HELLO[:5]])
+@pytest.mark.parametrize("then", [b"NOOP\r\n", b"\x00", b"\xff"])
+def test_pass_refuses_a_client_that_speaks_in_the_clear(early: bytes, then: bytes) -> None:
+    """Plaintext in a later segment is found as what stands right behind STARTTLS is."""
+    ready = passing(early)
+    ready.begin()
+    with pytest.raises(PlaintextAfterUpgrade) as caught:
+        for _ in range(6):  # within the octets that are judged
+            ready.judge_client(then)
+    assert caught.value.role is Role.SERVER
+    assert not ready.passed

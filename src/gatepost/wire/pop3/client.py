@@ -11,7 +11,6 @@ engine in a state in which nothing can be begun, and the caller closes the conne
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, final
 
@@ -20,7 +19,15 @@ from gatepost.wire.dialogue import Dialogue, Send, upgrade
 from gatepost.wire.machine import Table
 from gatepost.wire.pop3.capabilities import Capabilities
 from gatepost.wire.pop3.client_states import PLAIN_TABLE, SECURE_TABLE, Phase, Trigger
-from gatepost.wire.pop3.exchange import COMMAND_LIMIT, LINE_LIMIT, Exchange, Sink, checked_number, parse_status
+from gatepost.wire.pop3.exchange import (
+    COMMAND_LIMIT,
+    Exchange,
+    Sink,
+    auth_command,
+    challenge_of,
+    checked_number,
+    response_line,
+)
 from gatepost.wire.pop3.refusals import (
     AuthenticationRefused,
     MalformedReply,
@@ -28,6 +35,7 @@ from gatepost.wire.pop3.refusals import (
     StartTLSRefused,
     UnexpectedReply,
 )
+from gatepost.wire.pop3.relaying import Relaying
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from gatepost.wire.sasl.secret import Secret
@@ -114,6 +122,15 @@ class _Client:
         self._listed = listed
         self._phase = after
         return listed
+
+    def relaying(self) -> Relaying:
+        """Give the conversation to a gate, which passes on what its client says. This engine is spent.
+
+        :raises LocalProtocolError: when there was no greeting yet, or somebody is logged in.
+        """
+        self._phase = self._enter(Trigger.RELAY)
+        exchange, self._exchange = self._exchange, Exchange()
+        return Relaying(exchange, self._timeouts)
 
     def quit(self) -> Dialogue[Reply | None]:
         """Say QUIT and hear the answer. Logged in, this is what deletes (RFC 1939 §6).
@@ -262,10 +279,10 @@ class SecureClient(_Client):
         """
         before, after = self._phase, self._enter(Trigger.AUTH)
         held = mechanism.initial()  # until it is sent
-        line = _auth_command(mechanism.name, held)
+        line = auth_command(mechanism.name, held)
         # RFC 5034 §3, §4: no initial response where SASL is not listed, and none that makes the line too long.
         if len(line) > _AUTH_COMMAND_LIMIT or (self._listed is not None and not self._listed.sasl):
-            line = _auth_command(mechanism.name, None)
+            line = auth_command(mechanism.name, None)
         else:
             held = None
         answer = yield from self._auth(line)
@@ -273,7 +290,7 @@ class SecureClient(_Client):
             if isinstance(answer, Reply):
                 break
             try:
-                challenge = _challenge(answer)
+                challenge = challenge_of(answer)
                 if held is None:
                     response = mechanism.respond(challenge)
                 elif challenge:
@@ -283,7 +300,7 @@ class SecureClient(_Client):
             except RemoteProtocolError:
                 yield Send(b"*\r\n")  # RFC 5034 §4: what cannot be answered is cancelled
                 raise
-            answer = yield from self._auth(_encode(response))
+            answer = yield from self._auth(response_line(response))
         if not isinstance(answer, Reply):
             raise UnexpectedReply("the server does not stop asking")
         if not answer.positive:
@@ -297,9 +314,7 @@ class SecureClient(_Client):
     def _auth(self, line: bytes) -> Dialogue[Reply | bytes]:
         """One line of an exchange: the server's verdict, or its next challenge, still encoded."""
         yield from self._exchange.begin(line, secret=True)
-        answer = yield from self._exchange.line(self._timeouts.login, "reply to AUTH")
-        self._exchange.expect_quiet("the next line was sent")
-        return answer[2:] if answer.startswith(b"+ ") or answer == b"+" else parse_status(answer)
+        return (yield from self._exchange.verdict(self._timeouts.login))
 
     # -- logged in
 
@@ -399,29 +414,6 @@ class SecureClient(_Client):
         octets = yield from self._exchange.content(sink, limit, self._timeouts.content, step)
         self._phase = after
         return octets
-
-
-def _auth_command(name: str, initial: bytes | None) -> bytes:
-    if not re.fullmatch(r"[A-Z0-9_-]{1,20}", name):  # RFC 4422 §3.1
-        raise LocalProtocolError("no mechanism has such a name")
-    if initial is None:
-        return command(f"AUTH {name}")
-    encoded = binascii.b2a_base64(initial, newline=False).decode("ascii")
-    return command(f"AUTH {name} {encoded or '='}", limit=LINE_LIMIT)  # "=" is the empty initial response
-
-
-def _encode(response: bytes) -> bytes:
-    line = binascii.b2a_base64(response, newline=False) + b"\r\n"
-    if len(line) > LINE_LIMIT:
-        raise LocalProtocolError("a SASL response is longer than a line may be")
-    return line
-
-
-def _challenge(encoded: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(encoded, strict_mode=True) if encoded else b""
-    except binascii.Error:
-        raise UnexpectedReply("a challenge is no base64") from None
 
 
 def converse_stls(origin: Origin, *, timeouts: ClientTimeouts = DEFAULT_TIMEOUTS) -> Dialogue[SecureClient]:

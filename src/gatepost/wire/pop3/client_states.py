@@ -20,7 +20,7 @@ class Phase(Enum):
     GREETED = "greeted"  # the server said +OK; nobody is logged in
     LOGGED_IN = "logged in"
     BUSY = "busy"  # a dialogue is under way, or was broken off
-    SPENT = "spent"  # the go-ahead was read: this engine is no more
+    SPENT = "spent"  # the go-ahead was read, or the conversation was given to a gate: this engine is no more
     CLOSED = "closed"  # QUIT was sent, or the server refused to serve
 
 
@@ -42,12 +42,13 @@ class Trigger(Enum):
     RSET = "RSET"
     NOOP = "NOOP"
     QUIT = "QUIT"
+    RELAY = "given to a gate"
 
 
 _P, _T = Phase, Trigger
 
 _ENDS: Final[dict[Phase, dict[Trigger, Phase]]] = {_P.BUSY: {}, _P.SPENT: {}, _P.CLOSED: {}}
-_CLEAR: Final = {_T.CAPA: _P.GREETED, _T.QUIT: _P.CLOSED}
+_CLEAR: Final = {_T.CAPA: _P.GREETED, _T.QUIT: _P.CLOSED, _T.RELAY: _P.SPENT}
 
 # In the clear: nothing leads to a login.
 PLAIN_TABLE: Final = Table(

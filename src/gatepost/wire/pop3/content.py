@@ -22,11 +22,15 @@ _TAILS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 
 @final
 class ContentReader:
-    """Read one answer's content from a framer, behind the status line."""
+    """Read one answer's content from a framer, behind the status line.
 
-    __slots__ = ("_fresh", "ended")
+    :param stuffed: leave the dots as they are: the pieces are the octets of the wire up to the end.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_fresh", "_stuffed", "ended")
+
+    def __init__(self, *, stuffed: bool = False) -> None:
+        self._stuffed: Final = stuffed
         self._fresh = True  # at the beginning of the first line
         self.ended = False
         """Whether the end was read."""
@@ -43,7 +47,8 @@ class ContentReader:
             if b".\r\n".startswith(head):
                 return b""
             self._fresh = False
-            start += head[0] == 46  # the first line is dot-stuffed
+            if not self._stuffed:
+                start += head[0] == 46  # the first line is dot-stuffed
         window = min(len(buffer), start + PIECE)
         # The first line that begins with a dot: there is none in most pieces, and in the last one it is mostly the end.
         dot = _DOT.search(buffer, start, window)
@@ -58,4 +63,4 @@ class ContentReader:
             stop = position = window - held
         framer.advance(position)
         piece = buffer[start:stop]
-        return piece if plain else piece.replace(b"\r\n.", b"\r\n")
+        return piece if plain or self._stuffed else piece.replace(b"\r\n.", b"\r\n")

@@ -29,16 +29,18 @@ from gatepost.wire.framing import LineFault, LineFramer
 from gatepost.wire.pop3 import reply
 from gatepost.wire.pop3.events import AuthCancelled, Ended, Event, Fault, Quit
 from gatepost.wire.pop3.grammar import CONTROLS
-from gatepost.wire.pop3.multiline import MultilineWriter
+from gatepost.wire.pop3.multiline import ExactWriter, MultilineWriter
 from gatepost.wire.pop3.profile import ServerProfile
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.states import WORDS, Rulebook, State, Trigger
 from gatepost.wire.smtp.extensions import WEB_WORDS
 from gatepost.wire.upgrade import Origin
+from gatepost.wire.witness import Witness, hidden_command, hidden_fault
 
 # A handler's first argument is the engine that it belongs to.
 Handler: TypeAlias = Callable[[Any, str], Event | None]
 
+CHALLENGE: Final = b"+ "  # how nothing but a challenge begins (RFC 5034 §4)
 _SHOWN: Final = 128  # octets of an offending line that a Fault carries
 _SECRETS: Final = (b"PASS", b"AUTH", b"APOP")
 _IN_THE_CLEAR: Final = "login in the clear"  # of the refusals of a table these alone have a response code
@@ -54,27 +56,30 @@ class ServerEngine:
 
     __slots__ = (
         "_capabilities", "_eof", "_errors", "_events", "_framer", "_outgoing", "_pending", "_row", "_rules",
-        "_secretive", "_several", "_writer", "origin", "profile", "state",
+        "_secretive", "_several", "_told", "_writer", "origin", "profile", "state", "witness",
     )  # fmt: skip
 
     def __init__(
         self, origin: Origin, profile: ServerProfile, rules: Rulebook, capabilities: bytes, line_limit: int
     ) -> None:
         self.origin: Final = origin
-        self.profile: Final = profile
+        self.profile: ServerProfile = profile
         self.state: State = rules.table.initial
         self._rules: Final = rules
         self._row = rules.table.edges[self.state]
-        self._capabilities: Final = capabilities
+        self._capabilities = capabilities
         self._framer: Final = LineFramer(line_limit)
         self._outgoing: list[bytes] = []
         self._events: list[Event] = []  # found together with another event, and due behind it
         self._pending: Trigger | None = None  # what waits for its answer
         self._several = False  # whether its positive answer has several lines
-        self._writer: MultilineWriter | None = None  # of the answer that is being written
+        self._writer: MultilineWriter | ExactWriter | None = None  # of the answer that is being written
         self._errors = 0
         self._eof = False
         self._secretive = False  # a login was tried: a line that is no command may be a credential
+        self._told = 0  # how much of what is outgoing the witness knows
+        self.witness: Witness | None = None
+        """Told what is heard and said, where a transcript is kept. Set it before anything is."""
 
     # -- bytes in, events out, replies out
 
@@ -111,7 +116,10 @@ class ServerEngine:
                 if not self._eof or not self._row:
                     return None
                 self._end(None, "connection lost")
-            elif (found := self._read_line(line)) is not None:
+                continue
+            if self.witness is not None:
+                self._witness_line(self.witness, line)
+            if (found := self._read_line(line)) is not None:
                 return found
         return self._events.pop(0)
 
@@ -121,6 +129,9 @@ class ServerEngine:
         if not queue:
             return b""
         data = queue[0] if len(queue) == 1 else b"".join(queue)
+        if self.witness is not None:
+            self._tell(self.witness)
+            self._told = 0
         queue.clear()
         return data
 
@@ -160,16 +171,17 @@ class ServerEngine:
         if pending is Trigger.PASS or pending is Trigger.AUTH:
             self._advance(Trigger.LOGIN_ENDS)
 
-    def begin_multiline(self, text: str = "") -> None:
+    def begin_multiline(self, text: str = "", *, exact: bool = False) -> None:
         """Begin the answer of several lines that the waiting event asks for: RETR, TOP, LIST and UIDL without a number.
 
         :param text: what stands behind ``+OK``.
+        :param exact: the pieces will be octets of the wire, as another server sent them: see ``ExactWriter``.
         :raises LocalProtocolError: when no such event waits.
         """
         if not self._several or self._writer is not None:
             raise LocalProtocolError("no event waits for an answer of several lines")
         self._outgoing.append(Reply(True, text).octets)
-        self._writer = MultilineWriter()
+        self._writer = ExactWriter() if exact else MultilineWriter()
 
     def multiline(self, data: bytes) -> None:
         """Queue a piece of the answer, cut anywhere, its lines ended by LF or CRLF: see ``wire.pop3.multiline``.
@@ -179,7 +191,7 @@ class ServerEngine:
         if self._writer is None:
             raise LocalProtocolError("no answer of several lines was begun")
         if data:
-            self._outgoing.append(self._writer.write(data))
+            self._pass_on(self._writer, self._writer.write(data))
 
     def end_multiline(self) -> int:
         """End the answer.
@@ -190,7 +202,9 @@ class ServerEngine:
         writer = self._writer
         if writer is None:
             raise LocalProtocolError("no answer of several lines was begun")
-        self._outgoing.append(writer.finish())
+        self._pass_on(writer, writer.finish())
+        if self.witness is not None:
+            self.witness.passed_all()
         self._writer = self._pending = None
         self._several = False
         return writer.octets
@@ -222,6 +236,8 @@ class ServerEngine:
             self._outgoing.append(farewell.octets)
         if self.state is State.AUTHENTICATING:
             self._events.append(AuthCancelled())
+        if self.witness is not None and self._writer is not None:
+            self.witness.passed_all(whole=False)
         self._pending = self._writer = None
         self._several = False
         self._framer.take()
@@ -272,9 +288,40 @@ class ServerEngine:
             self._outgoing.append(refusal.octets)
         return None
 
+    def _witness_line(self, witness: Witness, line: bytes | LineFault) -> None:
+        """Show a line before it is read, as far as it may be shown."""
+        secretive = self._secretive or self._errors > 0  # what was misspelt before may have been PASS
+        if self.state is State.AUTHENTICATING:
+            witness.heard(b"" if isinstance(line, LineFault) else line, None if line == b"*" else 0)
+        elif isinstance(line, LineFault):
+            offender = self._framer.offender
+            witness.heard(offender, hidden_fault(offender, words=WORDS, secretive=secretive))
+        else:
+            word = line.partition(b" ")[0].upper()
+            known = word.decode("latin-1") in WORDS
+            login = word.startswith(_SECRETS)
+            witness.heard(line, hidden_command(line, known=known, login=login, secretive=secretive))
+
+    def _pass_on(self, writer: MultilineWriter | ExactWriter, data: bytes) -> None:
+        """Queue a piece of an answer of several lines; what a witness is shown of it has no doubled dots."""
+        if self.witness is None:
+            self._outgoing.append(data)
+            return
+        self._tell(self.witness)  # the lines before it, and its ``+OK`` among them
+        if writer.written:
+            self.witness.passed("server", writer.written, message=self._pending in _MESSAGES)
+        self._outgoing.append(data)
+        self._told = len(self._outgoing)
+
+    def _tell(self, witness: Witness) -> None:
+        """Tell it the lines that are outgoing and that it does not know yet."""
+        if said := self._outgoing[self._told :]:
+            witness.said(b"".join(said), CHALLENGE)
+        self._told = len(self._outgoing)
+
     def _shown(self, line: bytes) -> bytes:
         """As much of a line as a ``Fault`` may carry: no credentials, and no long text."""
-        word = line.partition(b" ")[0].upper()
+        word = line.lstrip().partition(b" ")[0].upper()
         if word.startswith(_SECRETS):
             return word[:4] + b" ***"
         return b"***" if self._secretive and word.decode("latin-1") not in WORDS else line[:_SHOWN]
@@ -312,5 +359,6 @@ class ServerEngine:
     _handlers: ClassVar[Mapping[Trigger, Handler]] = {Trigger.CAPA: _capa, Trigger.QUIT: _quit}
 
 
+_MESSAGES: Final = frozenset({Trigger.RETR, Trigger.TOP})  # whose answers of several lines are messages
 # Their positive answers go by another method: the upgrade and the logins.
 _OF_THEIR_OWN: Final = frozenset({Trigger.STLS, Trigger.PASS, Trigger.AUTH})

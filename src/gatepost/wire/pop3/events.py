@@ -17,6 +17,7 @@ ListAsked           yes    a number: ``answer()``: ``+OK number octets``; withou
 UidlAsked           yes    a number: ``answer()``: ``+OK number id``; without: several lines
 Retrieve, Top       yes    several lines
 Delete, Undelete    yes    ``answer()``
+NoopAsked           yes    ``answer()``; only where the profile is ``relayed``
 Quit                       ``update`` true: asks, ``answer()``; false: answered already
 Fault               no
 Ended               no     the last event: flush what is outgoing and close
@@ -135,6 +136,12 @@ class Undelete:
 
 @final
 @dataclass(frozen=True, slots=True)
+class NoopAsked:
+    """NOOP, where another server answers it."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Quit:
     """QUIT. ``Ended`` follows the answer, whichever it is.
 
@@ -168,5 +175,5 @@ class Ended:
 
 Event: TypeAlias = (
     StartTLSRequested | LoginRequested | AuthRequested | AuthResponse | AuthCancelled | StatAsked | ListAsked
-    | UidlAsked | Retrieve | Top | Delete | Undelete | Quit | Fault | Ended
+    | UidlAsked | Retrieve | Top | Delete | Undelete | NoopAsked | Quit | Fault | Ended
 )  # fmt: skip

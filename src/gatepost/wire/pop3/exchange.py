@@ -7,6 +7,7 @@ for end the connection.
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
@@ -17,6 +18,7 @@ from gatepost.wire.framing import LineFault, LineFramer
 from gatepost.wire.pop3.content import ContentReader
 from gatepost.wire.pop3.refusals import ConnectionLost, MalformedReply, UnexpectedReply
 from gatepost.wire.pop3.reply import Reply
+from gatepost.wire.smtp.exchange import command
 from gatepost.wire.smtp.replies import printable
 
 LINE_LIMIT: Final = 12288  # octets; RFC 1939 §3 asks for 512, a SASL challenge may need more (profile.AUTH_LIMIT)
@@ -89,6 +91,12 @@ class Exchange:
         self.expect_quiet("the next command was sent")
         return reply
 
+    def verdict(self, seconds: float) -> Dialogue[Reply | bytes]:
+        """Wait for the answer to a line of an AUTH exchange: its verdict, or the next challenge, still encoded."""
+        answer = yield from self.line(seconds, "reply to AUTH")
+        self.expect_quiet("the next line was sent")
+        return answer[2:] if answer.startswith(b"+ ") or answer == b"+" else parse_status(answer)
+
     def begin(self, line: bytes, *, secret: bool = False) -> Dialogue[None]:
         """Send one command. For ``secret`` see ``Send``."""
         self.expect_quiet("the command was sent")
@@ -132,6 +140,15 @@ class Exchange:
         self.expect_quiet("the next command was sent")
         return octets
 
+    def piece(self, reader: ContentReader, seconds: float, step: str) -> Dialogue[bytes]:
+        """The next piece of an answer of several lines, waited for; empty when its end was read."""
+        while not reader.ended:
+            if piece := reader.read(self._framer):
+                return piece
+            if not reader.ended:
+                yield from self._more(seconds, step)
+        return b""
+
     def _more(self, seconds: float, step: str) -> Dialogue[None]:
         data = yield from receive(seconds, step)
         if not data:
@@ -147,3 +164,38 @@ def checked_number(number: int, least: int = 1) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= 9_999_999_999:
         raise LocalProtocolError(f"{number!r} cannot stand in a POP3 command")
     return number
+
+
+def auth_command(name: str, initial: bytes | None) -> bytes:
+    """AUTH with or without an initial response (RFC 5034 §4).
+
+    :raises LocalProtocolError: for a name that no mechanism has, or a response that is too long for a line.
+    """
+    if not re.fullmatch(r"[A-Z0-9_-]{1,20}", name):  # RFC 4422 §3.1
+        raise LocalProtocolError("no mechanism has such a name")
+    if initial is None:
+        return command(f"AUTH {name}")
+    encoded = binascii.b2a_base64(initial, newline=False).decode("ascii")
+    return command(f"AUTH {name} {encoded or '='}", limit=LINE_LIMIT)  # "=" is the empty initial response
+
+
+def response_line(response: bytes) -> bytes:
+    """The answer to a challenge, as a line.
+
+    :raises LocalProtocolError: when it is too long for one.
+    """
+    line = binascii.b2a_base64(response, newline=False) + b"\r\n"
+    if len(line) > LINE_LIMIT:
+        raise LocalProtocolError("a SASL response is longer than a line may be")
+    return line
+
+
+def challenge_of(encoded: bytes) -> bytes:
+    """Decode a challenge.
+
+    :raises UnexpectedReply: when it is no base64.
+    """
+    try:
+        return binascii.a2b_base64(encoded, strict_mode=True) if encoded else b""
+    except binascii.Error:
+        raise UnexpectedReply("a challenge is no base64") from None

@@ -55,12 +55,14 @@ class LineEnds:
 class MultilineWriter:
     """Write one answer of several lines."""
 
-    __slots__ = ("_ends", "octets")
+    __slots__ = ("_ends", "octets", "written")
 
     def __init__(self) -> None:
         self._ends: Final = LineEnds()
         self.octets = 0
         """Octets of content so far, as a client counts them: see the module."""
+        self.written = b""
+        """What ``write`` or ``finish`` returned last, without the doubled dots and the end."""
 
     def write(self, piece: bytes) -> bytes:
         """A piece of content as it goes on the wire."""
@@ -68,7 +70,7 @@ class MultilineWriter:
             return b""
         ends = self._ends
         begins_with_dot = ends.at_line_start and piece.startswith(b".")
-        data = ends.convert(piece)
+        data = self.written = ends.convert(piece)
         self.octets += len(data)
         if _DOT_LINE.search(data) is not None:
             data = data.replace(b"\n.", b"\n..")
@@ -76,9 +78,42 @@ class MultilineWriter:
 
     def finish(self) -> bytes:
         """The end of the answer, with the line end that it needs."""
-        rest = self._ends.finish()
+        rest = self.written = self._ends.finish()
         self.octets += len(rest)
         return rest + END_OF_DATA
+
+
+@final
+class ExactWriter:
+    """Write one answer of several lines whose octets are those of the wire already: lines ended, dots stuffed.
+
+    What another server sent goes on as it came, octet for octet, and so ends where it ended.
+    """
+
+    __slots__ = ("_before", "_piece", "octets")
+
+    def __init__(self) -> None:
+        self._before = b"\r\n"  # the last octets before the last piece
+        self._piece = b""
+        self.octets = 0
+        """Octets so far, stuffed dots counted in."""
+
+    @property
+    def written(self) -> bytes:
+        """What ``write`` or ``finish`` returned last, without the doubled dots and the end."""
+        return (self._before + self._piece).replace(b"\r\n.", b"\r\n")[len(self._before) :]
+
+    def write(self, piece: bytes) -> bytes:
+        """A piece, as it is."""
+        self._before = (self._before + self._piece)[-2:]
+        self._piece = piece
+        self.octets += len(piece)
+        return piece
+
+    def finish(self) -> bytes:
+        """The end of the answer; what was written ends with CRLF, or is nothing."""
+        self._piece = b""
+        return END_OF_DATA
 
 
 def wire_octets(pieces: Iterable[bytes]) -> int:

@@ -33,6 +33,8 @@ class ServerProfile:
     :param login_delay: how many seconds two logins of one user must lie apart (RFC 2449 §6.5); 0 for no rule.
     :param banner: the text of the greeting; by default our name and ``POP3 gatepost``. It never holds a timestamp in
         angle brackets, which would offer APOP (RFC 1939 §7).
+    :param listed: the capabilities beside STLS and logins, where another server has them; None for our own.
+    :param relayed: another server answers what can only be answered there: NOOP is an event.
     :raises LocalProtocolError: for settings that cannot be.
     """
 
@@ -46,6 +48,8 @@ class ServerProfile:
     expire: int | None = None
     login_delay: int = 0
     banner: str = ""
+    listed: tuple[str, ...] | None = None
+    relayed: bool = False
 
     plain_rules: Rulebook = field(init=False, repr=False, compare=False)
     secure_rules: Rulebook = field(init=False, repr=False, compare=False)
@@ -76,13 +80,15 @@ class ServerProfile:
 
     def _capabilities(self, extra: tuple[str, ...]) -> bytes:
         """The answer to CAPA (RFC 2449 §5). No tag has more than 512 octets, and none begins with a dot."""
+        if self.listed is not None:
+            return _answer((*self.listed, *extra))
         delay = (f"LOGIN-DELAY {self.login_delay}",) if self.login_delay else ()
         expire = f"EXPIRE {'NEVER' if self.expire is None else self.expire}"
         tags = (
             "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", expire, *delay, *extra,
             "IMPLEMENTATION gatepost",
         )  # fmt: skip
-        return "".join(f"{line}\r\n" for line in ("+OK Capabilities follow", *tags, ".")).encode("ascii")
+        return _answer(tags)
 
     def _login_tags(self, mechanisms: tuple[str, ...]) -> tuple[str, ...]:
         """What is listed where somebody may log in."""
@@ -90,3 +96,7 @@ class ServerProfile:
         sasl = (f"SASL {' '.join(mechanisms)}",) if mechanisms else ()
         utf8 = (f"UTF8{' USER' if self.user_pass else ''}",) if self.utf8 else ()
         return (*user, *sasl, *utf8)
+
+
+def _answer(tags: tuple[str, ...]) -> bytes:
+    return "".join(f"{line}\r\n" for line in ("+OK Capabilities follow", *tags, ".")).encode("ascii")

@@ -109,37 +109,39 @@ _AUTHORIZATION: Final[Row] = {
     Trigger.USER: State.NAMED,
     Trigger.AUTH: State.AUTHENTICATING,
 }
+_MAILDROP: Final[Mapping[State, Row]] = {
+    State.AUTHORIZATION: _AUTHORIZATION,
+    # PASS stands right behind USER (RFC 1939 §7): whatever else is said takes the name back.
+    State.NAMED: {**_AUTHORIZATION, Trigger.LOGIN: State.TRANSACTION, Trigger.LOGIN_ENDS: State.AUTHORIZATION,
+                  Trigger.PASS: State.NAMED},
+    State.AUTHENTICATING: {
+        Trigger.LOGIN: State.TRANSACTION,
+        Trigger.LOGIN_ENDS: State.AUTHORIZATION,
+        Trigger.CLOSE: State.ENDED,
+    },
+    State.TRANSACTION: {
+        Trigger.CAPA: State.TRANSACTION,
+        Trigger.STAT: State.TRANSACTION,
+        Trigger.LIST: State.TRANSACTION,
+        Trigger.UIDL: State.TRANSACTION,
+        Trigger.RETR: State.TRANSACTION,
+        Trigger.TOP: State.TRANSACTION,
+        Trigger.DELE: State.TRANSACTION,
+        Trigger.RSET: State.TRANSACTION,
+        Trigger.NOOP: State.TRANSACTION,
+        Trigger.QUIT: State.UPDATE,
+        Trigger.CLOSE: State.ENDED,
+    },
+    State.UPDATE: {Trigger.CLOSE: State.ENDED},
+}  # fmt: skip
 SECURE: Final = Table(
     State.START,
-    {
-        State.START: {**_AUTHORIZATION, Trigger.GREET: State.AUTHORIZATION},
-        State.AUTHORIZATION: _AUTHORIZATION,
-        # PASS stands right behind USER (RFC 1939 §7): whatever else is said takes the name back.
-        State.NAMED: {**_AUTHORIZATION, Trigger.LOGIN: State.TRANSACTION, Trigger.LOGIN_ENDS: State.AUTHORIZATION,
-                      Trigger.PASS: State.NAMED},
-        State.AUTHENTICATING: {
-            Trigger.LOGIN: State.TRANSACTION,
-            Trigger.LOGIN_ENDS: State.AUTHORIZATION,
-            Trigger.CLOSE: State.ENDED,
-        },
-        State.TRANSACTION: {
-            Trigger.CAPA: State.TRANSACTION,
-            Trigger.STAT: State.TRANSACTION,
-            Trigger.LIST: State.TRANSACTION,
-            Trigger.UIDL: State.TRANSACTION,
-            Trigger.RETR: State.TRANSACTION,
-            Trigger.TOP: State.TRANSACTION,
-            Trigger.DELE: State.TRANSACTION,
-            Trigger.RSET: State.TRANSACTION,
-            Trigger.NOOP: State.TRANSACTION,
-            Trigger.QUIT: State.UPDATE,
-            Trigger.CLOSE: State.ENDED,
-        },
-        State.UPDATE: {Trigger.CLOSE: State.ENDED},
-        **_ENDS,
-    },
-)  # fmt: skip
+    {State.START: {**_AUTHORIZATION, Trigger.GREET: State.AUTHORIZATION}, **_MAILDROP, **_ENDS},
+)
 """Inside TLS. After STLS there is no second greeting (RFC 2595 §4); where TLS came first, one is sent."""
+
+UNPROTECTED: Final = Table(State.WAITING, {State.WAITING: _WAITING, **_MAILDROP, State.ENDED: {}})
+"""In the clear, at a gate whose operator decided so: as inside TLS. There is no STLS, and no way into TLS."""
 
 _LOGIN: Final = (Trigger.USER, Trigger.PASS, Trigger.AUTH)
 _MAILBOX: Final = (
@@ -171,4 +173,18 @@ def secure_rules() -> Rulebook:
             State.TRANSACTION: dict.fromkeys(_LOGIN, reply.LOGGED_IN_ALREADY),
         },
         {**_NO_APOP, Trigger.STLS: reply.TLS_ACTIVE},
+    )
+
+
+def unprotected_rules() -> Rulebook:
+    """The rules of a conversation in the clear that passes logins on, and never becomes private."""
+    nobody = {**_LOGIN_FIRST, Trigger.PASS: reply.USER_FIRST}
+    return Rulebook(
+        UNPROTECTED,
+        {
+            State.AUTHORIZATION: nobody,
+            State.NAMED: nobody,
+            State.TRANSACTION: dict.fromkeys(_LOGIN, reply.LOGGED_IN_ALREADY),
+        },
+        {**_NO_APOP, Trigger.STLS: reply.NOT_SUPPORTED},
     )

@@ -11,7 +11,15 @@ from typing import Final
 from gatepost.wire.dialogue import Dialogue
 from gatepost.wire.recipes.conversation import Conversation
 from gatepost.wire.recipes.granting import Grant, Leave, Say, Step, serve_lines
-from gatepost.wire.recipes.recipe import ClientTerms, Granted, Recipe, ServerTerms, UnexpectedWords, UpgradeRefused
+from gatepost.wire.recipes.recipe import (
+    ClientTerms,
+    Granted,
+    Greeting,
+    Recipe,
+    ServerTerms,
+    UnexpectedWords,
+    UpgradeRefused,
+)
 from gatepost.wire.upgrade import Origin, UpgradeReady, hand_over_client
 
 _REPLY: Final = re.compile(rb"([1-6][0-9][0-9])([ -]).*|([1-6][0-9][0-9])", re.DOTALL)  # RFC 959 §4.2
@@ -39,14 +47,19 @@ def _refuse(code: int, line: bytes, step: str) -> None:
     raise UnexpectedWords(f"the {step} makes no sense", line)
 
 
-def _client(origin: Origin, terms: ClientTerms) -> Dialogue[UpgradeReady]:
-    """Greeting, FEAT, AUTH TLS."""
-    conversation = Conversation(terms.seconds)
+def _greeted(conversation: Conversation) -> Dialogue[None]:
+    """Hear the greeting."""
     code, line, _ = yield from _reply(conversation, "greeting")
     if code == 120:  # "service ready in nnn minutes": the greeting follows
         code, line, _ = yield from _reply(conversation, "greeting")
     if code != 220:
         _refuse(code, line, "greeting")
+
+
+def _client(origin: Origin, terms: ClientTerms) -> Dialogue[UpgradeReady]:
+    """Greeting, FEAT, AUTH TLS."""
+    conversation = Conversation(terms.seconds)
+    yield from _greeted(conversation)
     yield from conversation.ask(b"FEAT\r\n")
     code, line, features = yield from _reply(conversation, "reply to FEAT")
     if code == 211 and not any(_AUTH_TLS.fullmatch(feature) for feature in features):
@@ -80,11 +93,21 @@ def _answer(line: bytes) -> Step:
 
 def _server(origin: Origin, terms: ServerTerms) -> Dialogue[Granted]:
     """FEAT, NOOP, AUTH TLS and QUIT; nothing else before TLS."""
-    greeting = b"220 %b FTP ready\r\n" % terms.hostname.encode("ascii")
     farewell = b"421 That is enough\r\n"
-    return (yield from serve_lines(origin, Conversation(terms.seconds), greeting, _answer, farewell))
+    return (yield from serve_lines(origin, Conversation(terms.seconds), _say(terms.hostname), _answer, farewell))
+
+
+def _hear(seconds: float) -> Dialogue[bytes]:
+    conversation = Conversation(seconds)
+    yield from _greeted(conversation)
+    return conversation.residue()
+
+
+def _say(hostname: str) -> bytes:
+    return b"220 %b FTP ready\r\n" % hostname.encode("ascii")
 
 
 FTP: Final = Recipe(
-    "ftp", 21, 990, _client, _server, alpn=("ftp",), summary="FTP control connection, AUTH TLS (RFC 4217)"
-)
+    "ftp", 21, 990, _client, _server, alpn=("ftp",), summary="FTP control connection, AUTH TLS (RFC 4217)",
+    greeting=Greeting(_hear, _say),
+)  # fmt: skip

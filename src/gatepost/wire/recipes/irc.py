@@ -109,4 +109,8 @@ def _server(origin: Origin, terms: ServerTerms) -> Dialogue[Granted]:
     return (yield from serve_lines(origin, conversation, b"", answer, farewell))
 
 
-IRC: Final = Recipe("irc", 6667, 6697, _client, _server, alpn=("irc",), summary="IRC, STARTTLS (IRCv3 tls)")
+IRC: Final = Recipe(
+    "irc", 6667, 6697, _client, _server, alpn=("irc",), summary="IRC, STARTTLS (IRCv3 tls)",
+    # Since CAP LS the server waits with the registration (IRCv3 capability negotiation).
+    settled=b"CAP END\r\n",
+)  # fmt: skip

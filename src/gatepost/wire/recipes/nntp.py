@@ -8,7 +8,15 @@ from typing import Final
 from gatepost.wire.dialogue import Dialogue
 from gatepost.wire.recipes.conversation import Conversation
 from gatepost.wire.recipes.granting import Grant, Leave, Say, Step, serve_lines
-from gatepost.wire.recipes.recipe import ClientTerms, Granted, Recipe, ServerTerms, UnexpectedWords, UpgradeRefused
+from gatepost.wire.recipes.recipe import (
+    ClientTerms,
+    Granted,
+    Greeting,
+    Recipe,
+    ServerTerms,
+    UnexpectedWords,
+    UpgradeRefused,
+)
 from gatepost.wire.upgrade import Origin, UpgradeReady, hand_over_client
 
 _RESPONSE: Final = re.compile(rb"([1-5][0-9][0-9])(?: .*)?", re.DOTALL)  # RFC 3977 §9.4.1: initial-response-line
@@ -73,4 +81,17 @@ def _server(origin: Origin, terms: ServerTerms) -> Dialogue[Granted]:
     return (yield from serve_lines(origin, Conversation(terms.seconds), greeting, _answer, farewell))
 
 
-NNTP: Final = Recipe("nntp", 119, 563, _client, _server, alpn=("nntp",), summary="NNTP, STARTTLS (RFC 4642)")
+def _hear(seconds: float) -> Dialogue[bytes]:
+    conversation = Conversation(seconds)
+    yield from _code(conversation, "greeting", 200, 201)
+    return conversation.residue()
+
+
+def _say(hostname: str) -> bytes:
+    return b"200 %b NNTP ready\r\n" % hostname.encode("ascii")
+
+
+NNTP: Final = Recipe(
+    "nntp", 119, 563, _client, _server, alpn=("nntp",), summary="NNTP, STARTTLS (RFC 4642)",
+    greeting=Greeting(_hear, _say),
+)  # fmt: skip

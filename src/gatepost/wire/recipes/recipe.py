@@ -91,6 +91,20 @@ ServerHalf: TypeAlias = Callable[[Origin, ServerTerms], Dialogue[Granted]]
 
 @final
 @dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a server says first, once: in the clear, or inside TLS where that comes first, and not again after an
+    upgrade. A gate needs it, which greets its clients before it knows the server behind.
+
+    :param hear: hears a server's greeting, given the seconds it may take, and returns what was read behind it.
+    :param say: a greeting of ours, given our own name.
+    """
+
+    hear: Callable[[float], Dialogue[bytes]]
+    say: Callable[[str], bytes]
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A protocol's way into TLS.
 
@@ -101,6 +115,8 @@ class Recipe:
     :param server: see ``ServerHalf``.
     :param alpn: the names that are registered for it (RFC 7301 §6). A server takes a client that offers one of them, or
         none; a client offers them only when its caller says so.
+    :param greeting: what its server says first; None where it says nothing, or says it again inside TLS.
+    :param settled: what a client says first inside TLS to end what its half began in the clear.
     :param summary: one line for users: what it speaks, and who speaks first inside TLS where that is not the client.
     """
 
@@ -111,6 +127,8 @@ class Recipe:
     server: ServerHalf
     alpn: tuple[str, ...] = ()
     summary: str = ""
+    greeting: Greeting | None = None
+    settled: bytes = b""
 
 
 class UpgradeRefused(RemoteProtocolError):

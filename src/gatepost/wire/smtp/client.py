@@ -23,6 +23,7 @@ from gatepost.wire.smtp.client_states import PLAIN_TABLE, SECURE_TABLE, Phase, T
 from gatepost.wire.smtp.envelope import Envelope, Submission
 from gatepost.wire.smtp.exchange import Exchange, command
 from gatepost.wire.smtp.refusals import AuthenticationRefused, Refused, StartTLSRefused, UnexpectedReply
+from gatepost.wire.smtp.relaying import Relaying, challenge
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from gatepost.wire.smtp.transaction import Transaction
@@ -156,6 +157,18 @@ class _Client:
         self._phase = Phase.CLOSED if transaction.closing else after
         return submission
 
+    def relaying(self) -> Relaying:
+        """The same conversation command by command, for who passes on what another client says.
+
+        The dialogues of this engine may be run beside it while no transaction is open there; ``start_tls`` and another
+        ``hello`` end it: ask for a new one.
+
+        :raises LocalProtocolError: where no message may be submitted.
+        """
+        if not self.usable:
+            raise LocalProtocolError(f"nothing can be relayed: this client is {self._phase.value}")
+        return Relaying(self._exchange, self.capabilities, self._timeouts, lmtp=self._dialect == "LMTP")
+
     def reset(self) -> Dialogue[Reply]:
         """RSET. ``submit`` does it by itself where it is needed.
 
@@ -256,6 +269,7 @@ class PlainClient(_Client):
         reply = yield from exchange.reply(self._timeouts.starttls, "reply to STARTTLS")
         if reply.code == 220:
             residue = exchange.reader.take()
+            exchange.spend()
             self._exchange = Exchange()
             self._capabilities, self._transaction = None, None
             self._phase = after
@@ -322,7 +336,7 @@ class SecureClient(_Client):
             rounds += 1
             if rounds > _AUTH_ROUNDS:
                 raise UnexpectedReply("the server does not stop asking")
-            reply = yield from self._auth_line(_encode(mechanism.respond(_challenge(reply))))
+            reply = yield from self._auth_line(_encode(mechanism.respond(challenge(reply))))
         if reply.code >= 400:
             self._leave(Phase.READY, reply)
             raise AuthenticationRefused(reply)
@@ -349,19 +363,6 @@ def _encode(response: bytes) -> bytes:
     if len(line) > _AUTH_LINE_LIMIT:
         raise LocalProtocolError("a SASL response is longer than a line may be (RFC 4954 §4)")
     return line
-
-
-def _challenge(reply: Reply) -> bytes:
-    """The octets of a 334.
-
-    :raises UnexpectedReply: when it has several lines, or is no base64.
-    """
-    if not isinstance(reply.text, str):
-        raise UnexpectedReply("a challenge has several lines")
-    try:
-        return binascii.a2b_base64(reply.text, strict_mode=True) if reply.text else b""
-    except (binascii.Error, ValueError):
-        raise UnexpectedReply("a challenge is no base64") from None
 
 
 @overload

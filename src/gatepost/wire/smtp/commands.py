@@ -9,7 +9,16 @@ from typing import ClassVar, Final
 from gatepost.wire.smtp import reply
 from gatepost.wire.smtp.content import ChunkReader
 from gatepost.wire.smtp.engine import Chunk, Handler, ServerEngine
-from gatepost.wire.smtp.events import ContentBegins, Event, Hello, Quit, Reset, Verify
+from gatepost.wire.smtp.events import (
+    ContentBegins,
+    Event,
+    Extension,
+    Hello,
+    MailParameters,
+    Quit,
+    Reset,
+    Verify,
+)
 from gatepost.wire.smtp.grammar import parse_bdat, parse_hello, parse_mail, parse_rcpt
 from gatepost.wire.smtp.parameters import CommandSyntaxError
 from gatepost.wire.smtp.reply import Reply
@@ -60,12 +69,21 @@ class CommandEngine(ServerEngine, ABC):
             )
         except CommandSyntaxError as error:
             return self._fault(error.reply, "malformed MAIL", b"MAIL " + argument.encode())
+        if self._not_offered(mail.params):
+            return self._fault(reply.UNKNOWN_PARAMETER, "malformed MAIL", b"MAIL " + argument.encode())
         if mail.params.size is not None and mail.params.size > self.profile.max_size:
             return self._fault(reply.TOO_BIG, "declared size above the limit", b"MAIL " + argument.encode())
         self.smtputf8 = mail.params.smtputf8
         self._recipients = 0
         self.pending = Trigger.MAIL
         return mail
+
+    def _not_offered(self, given: MailParameters) -> bool:
+        """Whether parameters are of an extension that this profile leaves out."""
+        profile = self.profile
+        if given.body == "8BITMIME" and not profile.allow_8bitmime:
+            return True
+        return not profile.allow_dsn and (given.ret is not None or given.envid is not None)
 
     def _rcpt(self, argument: str) -> Event | None:
         if self._recipients >= self.profile.max_recipients:
@@ -75,6 +93,9 @@ class CommandEngine(ServerEngine, ABC):
             recipient = parse_rcpt(argument, utf8=self.smtputf8, extra=self._extensions.rcpt_parameters)
         except CommandSyntaxError as error:
             return self._fault(error.reply, "malformed RCPT", b"RCPT " + argument.encode())
+        given = recipient.params
+        if not self.profile.allow_dsn and (given.notify is not None or given.orcpt is not None):
+            return self._fault(reply.UNKNOWN_PARAMETER, "malformed RCPT", b"RCPT " + argument.encode())
         self.pending = Trigger.RCPT
         return recipient
 
@@ -87,17 +108,28 @@ class CommandEngine(ServerEngine, ABC):
         self._events.append(Reset())
         return None
 
-    def _noop(self, _argument: str) -> Event | None:
+    def _relayed(self, verb: Trigger, argument: str) -> Event:
+        """A command that somebody else answers."""
+        self.pending = Trigger.EXTENSION
+        return Extension(verb.value, argument)
+
+    def _noop(self, argument: str) -> Event | None:
+        if self.profile.relays:
+            return self._relayed(Trigger.NOOP, argument)
         self._outgoing.append(reply.OK.octets)
         return None
 
-    def _help(self, _argument: str) -> Event | None:
+    def _help(self, argument: str) -> Event | None:
+        if self.profile.relays:
+            return self._relayed(Trigger.HELP, argument)
         self._outgoing.append(reply.HELP.octets)
         return None
 
     def _vrfy(self, argument: str) -> Event | None:
         if not argument:
             return self._fault(reply.SYNTAX, "VRFY without an argument", b"VRFY")
+        if self.profile.relays:
+            return self._relayed(Trigger.VRFY, argument)
         self._outgoing.append(reply.CANNOT_VERIFY.octets)
         return Verify(argument)
 

@@ -17,6 +17,9 @@ A message that holds a bare CR, a bare LF or a NUL is consumed to its true end a
 system takes for a line end is how a message smuggles another one (CVE-2023-51764 and its relatives). With ``normalise``
 a bare LF becomes CRLF; it still never ends the message. There a piece does not end with a bare LF either, since a dot
 may follow.
+
+A NUL is no line end to anybody, but there are receivers that drop it: where NULs are let through (``nul``), one at the
+beginning of a line is refused all the same, because without it the line could be a single dot.
 """
 
 from __future__ import annotations
@@ -32,9 +35,11 @@ _END: Final = b"\r\n.\r\n"
 _STRICT_TAILS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 _NORMAL_TAILS: Final = (*_STRICT_TAILS, b"\n")
 _ORDINARY: Final = bytes(octet for octet in range(256) if octet not in b"\r\n\0")
+_ORDINARY_OR_NUL: Final = b"\0" + _ORDINARY
 _LONE_CR: Final = re.compile(rb"\r[^\n]")
 _NOTE: Final = re.compile(rb"\r(?:\n\.|[^\n])")
 _OFFENCE: Final = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n")
+_OFFENCE_BUT_NUL: Final = re.compile(rb"(?<=\n)\0|\r(?!\n)|(?<!\r)\n")
 
 
 class _Judge:
@@ -42,13 +47,16 @@ class _Judge:
 
     :param limit: the longest message taken, in octets.
     :param normalise: turn a bare LF into CRLF.
+    :param nul: let NULs through where they cannot make a line look like another.
     """
 
-    __slots__ = ("_limit", "_normalise", "octets", "refusal")
+    __slots__ = ("_limit", "_line_begins", "_normalise", "_nul", "octets", "refusal")
 
-    def __init__(self, limit: int, *, normalise: bool) -> None:
+    def __init__(self, limit: int, *, normalise: bool, nul: bool = False) -> None:
         self._limit: Final = limit
         self._normalise: Final = normalise
+        self._nul: Final = nul
+        self._line_begins = True
         self.octets = 0
         """Octets of content so far."""
         self.refusal: Reply | None = None
@@ -65,8 +73,27 @@ class _Judge:
         total = self.octets + len(piece)
         if well_formed and total <= self._limit:
             self.octets = total
+            self._line_begins = piece.endswith(b"\n")
             return piece
-        offence = _OFFENCE.search(piece)
+        if self._nul and b"\0" in kept:
+            return self._judge_with_nul(piece)
+        return self._offended(_OFFENCE.search(piece))
+
+    def _judge_with_nul(self, piece: bytes) -> bytes:
+        """The same for a piece with a NUL, where those are let through, but none at the beginning of a line."""
+        kept = piece.translate(None, _ORDINARY_OR_NUL)
+        well_formed = kept == b"\r\n" * (len(kept) >> 1) and _LONE_CR.search(piece) is None
+        total = self.octets + len(piece)
+        if self._line_begins and piece.startswith(b"\0"):
+            return self._offended(_OFFENCE.search(piece))
+        if not well_formed or b"\n\0" in piece or total > self._limit:
+            return self._offended(_OFFENCE_BUT_NUL.search(piece))
+        self.octets = total
+        self._line_begins = piece.endswith(b"\n")
+        return piece
+
+    def _offended(self, offence: re.Match[bytes] | None) -> bytes:
+        """Keep why the message is refused: the first thing that is wrong with it."""
         if offence is None or self.octets + offence.start() >= self._limit:
             self.refusal = reply.TOO_BIG
         else:
@@ -80,8 +107,8 @@ class DotReader(_Judge):
 
     __slots__ = ("_fresh", "_tails", "ended")
 
-    def __init__(self, limit: int, *, normalise: bool) -> None:
-        super().__init__(limit, normalise=normalise)
+    def __init__(self, limit: int, *, normalise: bool, nul: bool = False) -> None:
+        super().__init__(limit, normalise=normalise, nul=nul)
         self._fresh = True  # at the beginning of the first line, behind the CRLF of the DATA line
         self._tails: Final = _NORMAL_TAILS if normalise else _STRICT_TAILS
         self.ended = False
@@ -138,8 +165,8 @@ class ChunkReader(_Judge):
 
     __slots__ = ("_carriage", "_in_line")
 
-    def __init__(self, limit: int, *, normalise: bool) -> None:
-        super().__init__(limit, normalise=normalise)
+    def __init__(self, limit: int, *, normalise: bool, nul: bool = False) -> None:
+        super().__init__(limit, normalise=normalise, nul=nul)
         self._carriage = False  # a CR came last, and waits for its LF
         self._in_line = False
 

@@ -42,10 +42,12 @@ from gatepost.wire.smtp.profile import ServerProfile
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.states import Rulebook, State, Trigger
 from gatepost.wire.upgrade import Origin
+from gatepost.wire.witness import Witness, hidden_command, hidden_fault
 
 # A handler's first argument is the engine that it belongs to.
 Handler: TypeAlias = Callable[[Any, str], Event | None]
 
+CHALLENGE: Final = b"334 "  # how nothing but a challenge begins (RFC 4954 §4)
 _SHOWN: Final = 128  # octets of an offending line that a Fault carries
 # The class of a positive reply to each event; the upgrade and the login have methods of their own.
 _POSITIVE: Final = {
@@ -110,6 +112,7 @@ class ServerEngine:
         "profile",
         "smtputf8",
         "state",
+        "witness",
     )
 
     def __init__(
@@ -122,7 +125,7 @@ class ServerEngine:
         extensions: Extensions,
     ) -> None:
         self.origin: Final = origin
-        self.profile: Final = profile
+        self.profile = profile
         self.state: State = rules.table.initial
         self.hello_name = ""
         """What the peer called itself, a claim; empty before it did."""
@@ -133,8 +136,8 @@ class ServerEngine:
         self._rules: Final = rules
         self._words: Final = profile.words.words
         self._row = rules.table.edges[self.state]
-        self._capabilities: Final = capabilities
-        self._extensions: Final = extensions
+        self._capabilities = capabilities
+        self._extensions = extensions
         self._claimed = ""  # the name of a hello that waits for its answer
         self._framer: Final = LineFramer(line_limit, normalise=profile.normalise)
         self._outgoing: list[bytes] = []
@@ -149,6 +152,8 @@ class ServerEngine:
         self._eof = False
         self._secretive = False  # AUTH was tried: a line that is no command may be a credential
         self._refused_with: Reply | None = None
+        self.witness: Witness | None = None
+        """Told what is heard and said, where a transcript is kept. Set it before anything is."""
 
     # -- what the service does first
 
@@ -210,14 +215,17 @@ class ServerEngine:
             elif self.state is State.WAITING or not self._row or (line := self._framer.next_line()) is None:
                 found = _Need.OCTETS
             else:
+                if self.witness is not None:
+                    self._witness_line(self.witness, line)
                 found = self._read_line(line)
             if found is _Need.OCTETS:
                 if not self._eof or not self._row:
                     return None
                 self._end(None, "connection lost")
             elif found is not None:
-                return found
-        return self._events.pop(0)
+                return found if self.witness is None else self._witness_content(self.witness, found)
+        event = self._events.pop(0)
+        return event if self.witness is None else self._witness_content(self.witness, event)
 
     def outgoing(self) -> bytes:
         """Take all replies that are queued."""
@@ -226,6 +234,8 @@ class ServerEngine:
             return b""
         data = queue[0] if len(queue) == 1 else b"".join(queue)
         queue.clear()
+        if self.witness is not None:
+            self.witness.said(data, CHALLENGE)
         return data
 
     @property
@@ -281,20 +291,37 @@ class ServerEngine:
             if pending is Trigger.AUTH:
                 self._advance(Trigger.AUTH_ENDS)
 
-    def accept_hello(self) -> None:
+    def accept_hello(self, profile: ServerProfile | None = None) -> None:
         """Answer ``Hello``, where the profile has ``asks_hello``: with the list of capabilities, or our name.
 
+        :param profile: what is offered from now on, where only now it is known: another list, other parameters and
+            limits. What is legal when stays as it was.
         :raises LocalProtocolError: when no hello waits for its answer.
         """
         pending = self.pending
         if pending is not Trigger.EHLO and pending is not Trigger.HELO:
             raise LocalProtocolError("no hello waits for its answer")
         self.pending = None
+        if profile is not None:
+            self.profile = profile
+            self._offer(profile)
         self._abort_content()
         self.hello_name, self._claimed = self._claimed, ""
         self.extended = pending is Trigger.EHLO
         self._outgoing.append((self._capabilities if self.extended else self.profile.hello).octets)
         self._advance(pending)
+
+    def refuse_content(self, refusal: Reply) -> None:
+        """Refuse the message whose content is being read: no more of it is reported. What is still sent is read to its
+        end, and then answered with this, as with a refusal of our own: ``ContentEnds`` carries it.
+
+        :param refusal: 4xx or 5xx, not 421.
+        :raises LocalProtocolError: when no content is being read, or for another code.
+        """
+        if self._content is None or refusal.positive or refusal.code == 421:
+            raise LocalProtocolError("content is refused while it is read, with a refusal")
+        if self._content.refusal is None:
+            self._content.refusal = refusal
 
     def answer_each(self, answers: Sequence[Reply]) -> None:
         """Answer ``ContentEnds`` in LMTP: one reply for each accepted recipient, in their order (RFC 2033 §4.2).
@@ -320,6 +347,10 @@ class ServerEngine:
         if state is not self.state:
             self.state = state
             self._row = self._rules.table.edges[state]
+
+    def _offer(self, profile: ServerProfile) -> None:
+        """Take over what a profile offers on this side of the upgrade."""
+        raise NotImplementedError
 
     def _end(self, farewell: Reply | None, reason: str) -> None:
         """Go to the end, from wherever we are."""
@@ -417,9 +448,34 @@ class ServerEngine:
             self._outgoing.append(refusal.octets)
         return None
 
+    def _witness_line(self, witness: Witness, line: bytes | LineFault) -> None:
+        """Show a line before it is read, as far as it may be shown."""
+        secretive = self._secretive or self._errors > 0  # what was misspelt before may have been AUTH
+        if self.state is State.AUTHENTICATING:
+            witness.heard(b"" if isinstance(line, LineFault) else line, None if line == b"*" else 0)
+        elif isinstance(line, LineFault):
+            offender = self._framer.offender
+            witness.heard(offender, hidden_fault(offender, words=self._words, secretive=secretive))
+        else:
+            word = line.partition(b" ")[0].decode("latin-1").upper()
+            verb = self._words.get(word)
+            known = verb is not None or word in self._extensions.verbs
+            login = verb is Trigger.AUTH
+            witness.heard(line, hidden_command(line, known=known, login=login, secretive=secretive))
+
+    def _witness_content(self, witness: Witness, event: Event) -> Event:
+        """Show content, and where it ends."""
+        if isinstance(event, Content):
+            witness.passed("client", event.data)
+        elif isinstance(event, ContentEnds):
+            witness.passed_all(whole=event.refusal is None)
+        elif isinstance(event, ContentAborted):
+            witness.passed_all(whole=False)
+        return event
+
     def _shown(self, line: bytes) -> bytes:
         """As much of a line as a ``Fault`` may carry: no credentials, and no long text."""
-        word = line.partition(b" ")[0].upper().decode("latin-1")
+        word = line.lstrip().partition(b" ")[0].upper().decode("latin-1")
         if word.startswith("AUTH"):
             return b"AUTH ***"
         return b"***" if self._secretive and word not in self._words else line[:_SHOWN]
@@ -438,12 +494,12 @@ class ServerEngine:
 
     def _begin_content(self, trigger: Trigger, answer: Reply) -> None:
         self.pending = None
-        limit, normalise = self.profile.max_size, self.profile.normalise
+        limit, normalise, nul = self.profile.max_size, self.profile.normalise, self.profile.allow_nul
         if self._chunk is None:
             self._outgoing.append(answer.octets)
-            self._content = DotReader(limit, normalise=normalise)
+            self._content = DotReader(limit, normalise=normalise, nul=nul)
         else:
-            self._content = ChunkReader(limit, normalise=normalise)
+            self._content = ChunkReader(limit, normalise=normalise, nul=nul)
             self._content.declare(self._chunk.size)
         self._advance(trigger)
 

@@ -186,7 +186,7 @@ class Verify:
 @final
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """A command that an extension defines.
+    """A command that an extension defines; with ``relays`` in the profile, also NOOP, HELP and VRFY.
 
     :param verb: in upper case.
     :param argument: what stands behind it, as it was sent: printable, and as long as a line may be.

@@ -44,10 +44,15 @@ def command(line: str, *, limit: int = COMMAND_LIMIT) -> bytes:
 class Exchange:
     """Commands out, replies in."""
 
-    __slots__ = ("reader",)
+    __slots__ = ("_spent", "reader")
 
     def __init__(self) -> None:
         self.reader: Final = ReplyReader()
+        self._spent = False
+
+    def spend(self) -> None:
+        """The conversation goes on inside TLS, with another exchange: nothing is asked here any more."""
+        self._spent = True
 
     def expect_quiet(self, what: str) -> None:
         """Refuse what the server said unasked.
@@ -82,6 +87,8 @@ class Exchange:
 
         :param secret: see ``Send``.
         """
+        if self._spent:
+            raise LocalProtocolError("this conversation became private: nothing is asked in the clear any more")
         self.expect_quiet("the command was sent")
         yield Send(line, secret)
         reply = yield from self.reply(seconds, step)

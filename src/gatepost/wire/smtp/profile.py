@@ -37,6 +37,13 @@ class ServerProfile:
     :param max_errors: protocol errors that are answered; the next one is answered with 421, and that is the end.
     :param normalise: take a bare LF in commands and content as a line end, for old peers that the operator has named.
     :param allow_smtputf8: whether SMTPUTF8 (RFC 6531) is offered.
+    :param allow_8bitmime: whether 8BITMIME (RFC 6152) is offered.
+    :param allow_dsn: whether DSN (RFC 3461) is offered.
+    :param allow_chunking: whether CHUNKING (RFC 3030) is offered.
+    :param enhanced: whether ENHANCEDSTATUSCODES (RFC 2034) is: not where replies of another server are passed on that
+        has none.
+    :param allow_nul: take NULs in content, where they cannot make a line look like another; else it is refused.
+    :param relays: whether NOOP, HELP and VRFY are somebody else's to answer: they are reported as ``Extension``.
     :param banner: the text of the greeting behind our name; by default ``ESMTP gatepost``.
     :param asks_hello: whether ``Hello`` waits for an answer.
     :param plain_extensions: what extensions add before TLS.
@@ -57,6 +64,12 @@ class ServerProfile:
     max_errors: int = 10
     normalise: bool = False
     allow_smtputf8: bool = True
+    allow_8bitmime: bool = True
+    allow_dsn: bool = True
+    allow_chunking: bool = True
+    enhanced: bool = True
+    allow_nul: bool = False
+    relays: bool = False
     banner: str = ""
     asks_hello: bool = False
     plain_extensions: Extensions = NO_EXTENSIONS
@@ -70,6 +83,7 @@ class ServerProfile:
     plain_capabilities: Reply = field(init=False, repr=False, compare=False)
     secure_capabilities: Reply = field(init=False, repr=False, compare=False)
     unbound_capabilities: Reply = field(init=False, repr=False, compare=False)
+    unprotected_capabilities: Reply = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         name = self.hostname
@@ -93,6 +107,7 @@ class ServerProfile:
             "plain_capabilities": self._capabilities(plain_extra, self.plain_extensions),
             "secure_capabilities": self._capabilities(_auth_keyword(self.auth_mechanisms), self.secure_extensions),
             "unbound_capabilities": self._capabilities(_auth_keyword(unbound), self.secure_extensions),
+            "unprotected_capabilities": self._capabilities(_auth_keyword(unbound), self.plain_extensions),
         }
         for key, value in computed.items():
             object.__setattr__(self, key, value)
@@ -102,9 +117,16 @@ class ServerProfile:
         limits = f"LIMITS RCPTMAX={self.max_recipients}"
         if self.max_messages:
             limits += f" MAILMAX={self.max_messages}"
-        keywords = ("PIPELINING", f"SIZE {self.max_size}", *extra, "ENHANCEDSTATUSCODES", "8BITMIME")
-        utf8 = ("SMTPUTF8",) if self.allow_smtputf8 else ()
-        return Reply(250, "", (self.hostname, *keywords, *utf8, "DSN", "CHUNKING", limits, *extensions.keywords))
+        optional = (
+            ("ENHANCEDSTATUSCODES", self.enhanced),
+            ("8BITMIME", self.allow_8bitmime),
+            ("SMTPUTF8", self.allow_smtputf8),
+            ("DSN", self.allow_dsn),
+            ("CHUNKING", self.allow_chunking),
+        )
+        offered = (keyword for keyword, allowed in optional if allowed)
+        keywords = ("PIPELINING", f"SIZE {self.max_size}", *extra, *offered, limits)
+        return Reply(250, "", (self.hostname, *keywords, *extensions.keywords))
 
 
 def _auth_keyword(mechanisms: tuple[str, ...]) -> tuple[str, ...]:

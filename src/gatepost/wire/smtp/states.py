@@ -178,6 +178,19 @@ SECURE: Final = Table(
 )
 """Inside TLS. It begins as after the greeting (RFC 3207 §4.2); where TLS came first, a greeting is sent."""
 
+UNPROTECTED: Final = Table(
+    State.WAITING,
+    {
+        State.WAITING: _WAITING,
+        State.START: _START,
+        State.READY: {**_READY, Trigger.AUTH: State.AUTHENTICATING},
+        State.AUTHENTICATING: {Trigger.AUTH_ENDS: State.READY, Trigger.CLOSE: State.ENDED},
+        **_TRANSACTION,
+        **_ENDS,
+    },
+)
+"""Without TLS, and with logins, where an operator has decided so; see ``wire.smtp.unprotected``."""
+
 _HELLO_FIRST: Final = dict.fromkeys(
     (Trigger.MAIL, Trigger.RCPT, Trigger.DATA, Trigger.BDAT, Trigger.AUTH), reply.HELLO_FIRST
 )
@@ -207,3 +220,8 @@ def plain_rules(*, starttls: bool, require_tls: bool, require_auth: bool) -> Rul
 def secure_rules() -> Rulebook:
     """The rules of a conversation inside TLS. STARTTLS is legal in none of its states (RFC 3207 §4.2)."""
     return Rulebook(SECURE, _REFUSALS, {**_NO_EXPN, Trigger.STARTTLS: reply.TLS_ACTIVE})
+
+
+def unprotected_rules() -> Rulebook:
+    """The rules of a conversation that stays in the clear although there are logins."""
+    return Rulebook(UNPROTECTED, _REFUSALS, {**_NO_EXPN, Trigger.STARTTLS: reply.NOT_IMPLEMENTED})

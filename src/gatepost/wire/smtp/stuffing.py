@@ -11,12 +11,52 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, final
 
 from gatepost.errors import LocalProtocolError
 
 PIECE: Final = 262144  # octets: longer chunks are cut, so that stuffing never copies a whole message
 END_OF_DATA: Final = b".\r\n"
+
+
+@final
+class Stuffer:
+    """Stuff content as it comes. Chunks may end anywhere, between CR and LF too."""
+
+    __slots__ = ("_at_line_start", "_held")
+
+    def __init__(self) -> None:
+        self._held = b""  # a CR at the end of the last chunk
+        self._at_line_start = True
+
+    def stuff(self, chunk: bytes) -> bytes:
+        """The next octets for the wire, perhaps none.
+
+        :raises LocalProtocolError: for a CR or LF that stands alone. What was returned before is clean.
+        """
+        data = self._held + chunk if self._held else chunk
+        self._held = b""
+        if data.endswith(b"\r"):
+            data, self._held = data[:-1], b"\r"
+        if not data:
+            return b""
+        lines = data.count(b"\r\n")
+        if data.count(b"\n") != lines or data.count(b"\r") != lines:
+            raise _bare_line_end()
+        begins_with_dot = self._at_line_start and data.startswith(b".")
+        self._at_line_start = data.endswith(b"\n")
+        if lines and b"\n." in data:
+            data = data.replace(b"\n.", b"\n..")
+        return b"." + data if begins_with_dot else data
+
+    def finish(self) -> bytes:
+        """The line end that a last line lacks: the final dot stands on a line of its own.
+
+        :raises LocalProtocolError: when a CR stands alone at the end.
+        """
+        if self._held:
+            raise _bare_line_end()
+        return b"" if self._at_line_start else b"\r\n"
 
 
 def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -25,27 +65,12 @@ def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     :param chunks: content in CRLF lines; a chunk may end anywhere, between CR and LF too.
     :raises LocalProtocolError: at the first CR or LF that stands alone. What was returned before it was clean.
     """
-    held = b""  # a CR at the end of the last chunk
-    at_line_start = True
+    stuffer = Stuffer()
     for chunk in _pieces(chunks):
-        data = held + chunk if held else chunk
-        held = b""
-        if data.endswith(b"\r"):
-            data, held = data[:-1], b"\r"
-        if not data:
-            continue
-        lines = data.count(b"\r\n")
-        if data.count(b"\n") != lines or data.count(b"\r") != lines:
-            raise _bare_line_end()
-        begins_with_dot = at_line_start and data.startswith(b".")
-        at_line_start = data.endswith(b"\n")
-        if lines and b"\n." in data:
-            data = data.replace(b"\n.", b"\n..")
-        yield b"." + data if begins_with_dot else data
-    if held:
-        raise _bare_line_end()
-    if not at_line_start:
-        yield b"\r\n"
+        if data := stuffer.stuff(chunk):
+            yield data
+    if end := stuffer.finish():
+        yield end
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:

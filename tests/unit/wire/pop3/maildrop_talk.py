@@ -20,6 +20,7 @@ from gatepost.wire.pop3.events import (
 from gatepost.wire.pop3.profile import ServerProfile
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.server import PlainServer, SecureServer
+from gatepost.wire.pop3.unprotected import UnprotectedServer
 from gatepost.wire.upgrade import Origin, TLSEvidence, Verification, _mint_evidence
 
 ORIGIN = Origin(("192.0.2.1", 40000), ("192.0.2.2", 110), "pop3", 0.0, "c1")
@@ -43,7 +44,7 @@ def profile(**settings: Any) -> ServerProfile:
 class Talk:
     """One engine, its events so far, and a service that has one message and takes every login of ``alice``."""
 
-    def __init__(self, engine: PlainServer | SecureServer, *, silent: bool = False) -> None:
+    def __init__(self, engine: PlainServer | SecureServer | UnprotectedServer, *, silent: bool = False) -> None:
         self.engine = engine
         self.silent = silent
         self.events: list[Event] = []
@@ -66,7 +67,7 @@ class Talk:
         engine = self.engine
         match event:
             case LoginRequested(user, password):
-                assert isinstance(engine, SecureServer)
+                assert isinstance(engine, SecureServer | UnprotectedServer)
                 if user == "alice" and password.reveal() == b"secret":
                     engine.authenticated(user)
                 else:
@@ -109,6 +110,14 @@ def plain(*, silent: bool = False, **settings: Any) -> Talk:
 def secure(*, silent: bool = False, binding: bool = True, **settings: Any) -> Talk:
     """A conversation inside TLS, after STLS."""
     return Talk(SecureServer(ORIGIN, evidence(binding=binding), profile(**settings)), silent=silent)
+
+
+def unprotected(*, silent: bool = False, **settings: Any) -> Talk:
+    """A greeted conversation in the clear that passes logins on."""
+    talk = Talk(UnprotectedServer(ORIGIN, profile(**settings)), silent=silent)
+    talk.engine.greet()
+    talk.engine.outgoing()
+    return talk
 
 
 def logged_in(*, silent: bool = False, **settings: Any) -> Talk:

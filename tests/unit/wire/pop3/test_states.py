@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.unit.wire.pop3.maildrop_talk import Talk, logged_in, plain, secure
+from tests.unit.wire.pop3.maildrop_talk import Talk, logged_in, plain, secure, unprotected
 
 from gatepost.wire.pop3 import reply
 from gatepost.wire.pop3.client_states import PLAIN_TABLE, SECURE_TABLE
@@ -21,6 +21,7 @@ from gatepost.wire.pop3.states import (
     Trigger,
     plain_rules,
     secure_rules,
+    unprotected_rules,
 )
 
 # How each verb is said so that it has no other fault than its place.
@@ -41,7 +42,10 @@ ENGINES: dict[str, tuple[Callable[[], Talk], bytes, State, Rulebook]] = {
     "inside": (lambda: secure(auth_mechanisms=("PLAIN",)), b"CAPA\r\n", State.AUTHORIZATION, secure_rules()),
     "named": (lambda: secure(auth_mechanisms=("PLAIN",)), NAMED, State.NAMED, secure_rules()),
     "logged in": (lambda: logged_in(auth_mechanisms=("PLAIN",)), b"", State.TRANSACTION, secure_rules()),
-}
+    "unprotected": (
+        lambda: unprotected(auth_mechanisms=("PLAIN",)), b"", State.AUTHORIZATION, unprotected_rules()
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.value)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.wire.recipes.halves import ask, served
 
+from gatepost.testing.memory import MemoryDriver, ScriptedPeer
 from gatepost.wire.recipes.recipe import PeerLeft, UnexpectedWords, UpgradeRefused
+from gatepost.wire.recipes.table import recipe
 
 HELLO = (b"", b"220 ready\r\n")
 LISTED = (b"FEAT\r\n", b"211-Features:\r\n UTF8\r\n AUTH TLS\r\n PBSZ\r\n211 End\r\n")
@@ -87,3 +89,16 @@ def test_server_serves_nothing_before_tls(command: bytes) -> None:
     """530, and no password was taken."""
     said, _ = served("ftp", command)
     assert said[1] == b"530 TLS first: AUTH TLS\r\n"
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"220 far ready\r\n", b"220-far\r\n ready\r\n220 now\r\n", b"120 wait\r\n220 far\r\n"]
+)
+def test_greeting_is_heard_by_itself(greeting: bytes) -> None:
+    """A gate that has greeted its client takes the server's greeting away, and nothing of what stands behind it."""
+    half = recipe("ftp").greeting
+    assert half is not None
+    assert MemoryDriver(ScriptedPeer((b"", greeting + b"more"))).run(half.hear(60.0)) == b"more"
+    with pytest.raises(UpgradeRefused):
+        MemoryDriver(ScriptedPeer((b"", b"421 later\r\n"))).run(half.hear(60.0))
+    assert half.say("gate.test") == b"220 gate.test FTP ready\r\n"

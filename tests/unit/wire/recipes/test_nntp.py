@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.wire.recipes.halves import ask, served
 
+from gatepost.testing.memory import MemoryDriver, ScriptedPeer
 from gatepost.wire.recipes.recipe import PeerLeft, UnexpectedWords, UpgradeRefused
+from gatepost.wire.recipes.table import recipe
 
 HELLO = (b"", b"200 news ready\r\n")
 ASK = b"CAPABILITIES\r\n"
@@ -68,3 +70,14 @@ def test_server_serves_nothing_before_tls(command: bytes) -> None:
     """483: encryption is needed."""
     said, _ = served("nntp", command)
     assert said[1] == b"483 TLS first: STARTTLS\r\n"
+
+
+@pytest.mark.parametrize("greeting", [b"200 far ready\r\n", b"201 far\r\n"])
+def test_greeting_is_heard_by_itself(greeting: bytes) -> None:
+    """A gate that has greeted its client takes the server's greeting away, and nothing of what stands behind it."""
+    half = recipe("nntp").greeting
+    assert half is not None
+    assert MemoryDriver(ScriptedPeer((b"", greeting + b"more"))).run(half.hear(60.0)) == b"more"
+    with pytest.raises(UpgradeRefused):
+        MemoryDriver(ScriptedPeer((b"", b"400 later\r\n"))).run(half.hear(60.0))
+    assert half.say("gate.test") == b"200 gate.test NNTP ready\r\n"
