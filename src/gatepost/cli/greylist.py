@@ -10,7 +10,7 @@ import click
 
 from gatepost.cli import exits
 from gatepost.cli.exits import CommandError
-from gatepost.cli.output import moment, print_fields, print_json, print_table, printable
+from gatepost.cli.output import amount, moment, print_fields, print_json, print_table, printable
 from gatepost.cli.owner import as_owner
 from gatepost.cli.settings import Settings, common_options, pass_settings
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gatepost.store.greylist import Network, Remembered
     from gatepost.store.sqlite.greylist import SQLiteGreylist
 
+SPF_RESULTS = ("pass", "fail", "softfail", "neutral", "none", "temperror", "permerror")  # RFC 7208 §2.6
 _BUSY_SECONDS = 10.0  # a command has more time than a session
 
 
@@ -63,10 +64,12 @@ def list_(
     settings: Settings, network: str, sender: str, recipient: str, state: str | None, networks: bool, limit: int
 ) -> None:
     """List who came, the newest first."""
+    if networks and (network or sender or recipient or state):
+        raise click.UsageError("--networks lists client networks, not mail: nothing else selects among them.")
     config = settings.config()
     with _memory(config) as store:
         if networks:
-            _show_networks(settings, store.networks(limit=limit), config)
+            _show_networks(settings, store.networks(limit=limit), config, limit)
             return
         found = store.triplets(
             limit=limit, state=state or "", network=_network(config, network) if network else "",
@@ -88,9 +91,16 @@ def list_(
         for each in found
     ]
     print_table(columns, rows, empty="nothing is remembered")
+    _say_cut(settings, len(rows), limit)
 
 
-def _show_networks(settings: Settings, found: list[Network], config: Config) -> None:
+def _say_cut(settings: Settings, shown: int, limit: int) -> None:
+    """Say that there may be more than is shown."""
+    if shown >= limit and settings.verbosity >= 0:
+        click.echo(f"no more than {limit} are shown: --limit says how many", err=True)
+
+
+def _show_networks(settings: Settings, found: list[Network], config: Config, limit: int) -> None:
     if settings.json:
         print_json([_plain_network(each, config) for each in found])
         return
@@ -99,20 +109,24 @@ def _show_networks(settings: Settings, found: list[Network], config: Config) -> 
         for each in found
     ]
     print_table(("network", "passed", "allowed", "last seen"), rows, empty="no network is remembered")
+    _say_cut(settings, len(rows), limit)
 
 
 def _trusted(network: Network, config: Config) -> str:
     return "by its mail" if 0 < config.greylist.auto_allow <= network.passes else ""
 
 
-@command.command("show")
+@command.command("show", short_help="Show what is remembered of one mail.")
 @click.argument("client", metavar="CLIENT")
 @click.argument("sender")
 @click.argument("recipient")
 @common_options
 @pass_settings
 def show(settings: Settings, client: str, sender: str, recipient: str) -> None:
-    """Show what is remembered of mail from a CLIENT's address, by SENDER (`<>` for none), to RECIPIENT."""
+    """Show what is remembered of mail from a CLIENT's address, by SENDER (`<>` for none), to RECIPIENT.
+
+    CLIENT may be spf:DOMAIN, where a rule by SPF has the domain stand for its clients.
+    """
     config = settings.config()
     triplet = _triplet(config, client, sender, recipient)
     with _memory(config) as store:
@@ -152,7 +166,8 @@ def _shown(config: Config, triplet: Triplet, memory: Memory | None, network: Net
 def allow(settings: Settings, networks: tuple[str, ...]) -> None:
     """Say that clients are no strangers, until they are forgotten.
 
-    An address stands for its network, as greylisting has it.
+    An address stands for its network, as greylisting has it; spf:DOMAIN for the clients that a domain vouches for,
+    where a rule by SPF asks it.
     """
     config = settings.config()
     wanted = list(dict.fromkeys(_network(config, text) for text in networks))
@@ -164,7 +179,7 @@ def allow(settings: Settings, networks: tuple[str, ...]) -> None:
     settings.say(f"{', '.join(wanted)}: no stranger any more")
 
 
-@command.command("forget")
+@command.command("forget", short_help="Forget triplets, networks, or everything.")
 @_NETWORK
 @_SENDER
 @_RECIPIENT
@@ -212,43 +227,51 @@ def stats(settings: Settings) -> None:
             "client networks": totals.networks,
             "allowed by the operator": totals.allowed,
             "room for": config.greylist.size,
+            "on disk": amount(octets),
         }
     )
 
 
-@command.command("explain")
+@command.command("explain", short_help="Explain what is done with mail from a client, and why.")
 @click.argument("client", metavar="CLIENT")
 @click.option("--sender", default="someone@example.com", show_default=True, help="The sender; `<>` for none.")
 @click.option("--recipient", default="", help="The recipient; unset: the postmaster of our first domain.")
 @click.option("--listener", default="", metavar="NAME", help="The listener; unset: the first that greylists.")
 @click.option("--name", "names", multiple=True, metavar="HOST", help="What DNS calls the client, confirmed.")
+@click.option("--hello", default="", metavar="HOST", help="The EHLO name, for SPF of mail without a sender.")
+@click.option("--spf", type=click.Choice(SPF_RESULTS), help="What the sender's domain says of the client by SPF.")
+@click.option("--dns", "asks", is_flag=True, help="Ask DNS for what is not given: the client's names, and SPF.")
 @click.option("--country", default="", metavar="CODE", help="The client's country; unset: as the database says.")
 @click.option("--tls/--no-tls", "tls", default=None, help="Whether the mail comes inside TLS.")
+@click.option("--authenticated", is_flag=True, help="The client has logged in; of use for gates.")
 @click.option("--certificate-name", "certificates", multiple=True, metavar="NAME", help="Of its verified certificate.")
 @click.option("--fingerprint", "pins", multiple=True, metavar="SHA256", help="The SHA-256 of its certificate or key.")
 @common_options
 @pass_settings
 def explain(
-    settings: Settings, client: str, sender: str, recipient: str, listener: str, names: tuple[str, ...], country: str,
-    tls: bool | None, certificates: tuple[str, ...], pins: tuple[str, ...],
+    settings: Settings, client: str, sender: str, recipient: str, listener: str, names: tuple[str, ...], hello: str,
+    spf: str | None, asks: bool, country: str, tls: bool | None, authenticated: bool, certificates: tuple[str, ...],
+    pins: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Explain what is done with mail from CLIENT, and which rule decides; then what its memory says.
 
-    No DNS is asked: rules by name count when --name says what the client is called.
+    DNS is asked with --dns only. Otherwise rules by the client's name and by SPF count when --name and --spf say what
+    DNS would.
     """
     from gatepost.cli.explain_greylist import explanation
     from gatepost.greylist.facts import Certificate, Facts
 
     config = settings.config()
-    triplet = _triplet(config, client, sender, recipient or f"postmaster@{config.domains[0]}")
+    _check_listener(config, listener)
+    triplet = _triplet(config, client, sender, recipient or f"postmaster@{config.domains[0]}")  # tidies what was given
     shown = Certificate(tuple(certificates), tuple(each.lower().replace(":", "") for each in pins))
     facts = Facts(
         client, listener, triplet.sender, triplet.recipient,
         tls=True if shown != Certificate() else tls,
         certificate=shown if shown != Certificate() else None,
-        country=country.upper() or None, names=names or None,
+        authenticated=authenticated, country=_country(country), names=names or None, hello=hello, spf=spf,
     )  # fmt: skip
-    found = explanation(config, facts, triplet)
+    found = explanation(config, facts, asks=asks)
     if settings.json:
         print_json(found.plain())
         return
@@ -256,19 +279,39 @@ def explain(
         click.echo(printable(line))
 
 
+def _check_listener(config: Config, listener: str) -> None:
+    known = [each.name for each in config.listeners]
+    if listener and listener not in known:
+        raise click.UsageError(f'There is no such listener as "{listener}" here; there are: {", ".join(known)}.')
+
+
+def _country(text: str) -> str | None:
+    """A country as rules compare it; None where the database decides."""
+    from gatepost.config.entries import check_country
+
+    try:
+        return check_country(text) if text else None
+    except ValueError as error:
+        raise click.UsageError(f"--country: {error}") from None
+
+
 def _network(config: Config, text: str) -> str:
     """The client network that an address or a network is, as it is remembered."""
     from ipaddress import ip_network
 
     from gatepost.config.greylist_policy import prefixes_of
-    from gatepost.greylist.triplet import network_of
+    from gatepost.greylist.triplet import VOUCHED, network_of
 
+    if text.lower().startswith(VOUCHED) and len(text) > len(VOUCHED):
+        return text.lower()
     try:
         if "/" not in text:
             return network_of(text, prefixes_of(config))
         network = ip_network(text)
     except ValueError:
-        raise click.UsageError(f'"{text}" is neither an address nor a network.') from None
+        raise click.UsageError(
+            f'"{text}" is neither an address nor a network, nor spf:DOMAIN for the clients that a domain vouches for.'
+        ) from None
     prefixes = prefixes_of(config)
     length = prefixes.ipv4 if network.version == 4 else prefixes.ipv6
     if network.prefixlen != length:
@@ -282,10 +325,12 @@ def _network(config: Config, text: str) -> str:
 def _triplet(config: Config, client: str, sender: str, recipient: str) -> Triplet:
     from gatepost.config.greylist_policy import prefixes_of
     from gatepost.greylist.facts import NULL_PATH
-    from gatepost.greylist.triplet import triplet_of
+    from gatepost.greylist.triplet import VOUCHED, Triplet, triplet_of
 
     path = "" if sender == NULL_PATH else sender.removeprefix("<").removesuffix(">")
     to = recipient.removeprefix("<").removesuffix(">")
+    if client.lower().startswith(VOUCHED):
+        return Triplet(_network(config, client), path.lower(), to.lower())
     try:
         return triplet_of(client, path, to, prefixes_of(config))
     except ValueError:

@@ -24,6 +24,11 @@ from gatepost.config.kinds import (
 
 MailboxEntries: TypeAlias = Annotated[tuple[str, ...], *entries_by(check_mailbox_entry)]
 Countries: TypeAlias = Annotated[tuple[str, ...], *entries_by(check_country)]
+SPFResults: TypeAlias = Annotated[
+    tuple[Literal["pass", "fail", "softfail", "neutral", "none"], ...],
+    Field(min_length=1),
+    BeforeValidator(one_or_many),
+]
 Listeners: TypeAlias = Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(one_or_many)]
 _WEEK: Final = 604800.0
 
@@ -120,6 +125,13 @@ class GreylistRule(Table):
     )
     certificate_fingerprint: Fingerprints | None = Field(
         default=None, description="SHA-256 of client certificates or of their public keys, in hexadecimal."
+    )
+    spf: SPFResults | None = Field(
+        default=None,
+        description="What the sender's domain (for mail without a sender the EHLO name) says of the client by SPF: "
+        "`pass`, `fail`, `softfail`, `neutral`, `none`; an error is none of them. With `pass` alone and "
+        '`action = "delay"` the domain stands for the client in place of its network. Asks DNS, only when everything '
+        "else of the rule matches. Needs `gatepost[spf]`.",
     )
     action: Literal["skip", "delay", "refuse"] = Field(
         description="`skip`: let it in at once; `delay`: put it off; `refuse` it for good."

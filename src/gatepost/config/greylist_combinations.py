@@ -17,6 +17,7 @@ _ELSEWHERE: Final = {
     "submission": "is for submission, where a login decides; greylisting never happens there",
     "lmtp": "takes mail from servers of ours, which greylisting would only hold up",
     "pop3": "is for reading mail; nobody sends there",
+    "imap": "is for reading mail; nobody sends there",
 }
 _DELAY: Final = 300.0
 _WINDOW: Final = 86400.0
@@ -26,7 +27,7 @@ def impossible_greylisting(tables: Mapping[str, Any]) -> Iterator[Problem]:
     """Every impossible combination in ``[greylist]`` and ``[[greylist_rule]]``."""
     found = tables.get("greylist")
     greylist: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-    protocols = protocols_of(tables.get("listener"))
+    protocols = protocols_of(tables)
     yield from _listeners(("greylist",), greylist, protocols)
     window = _seconds(greylist.get("window"), _WINDOW)
     yield from _window(("greylist", "delay"), _seconds(greylist.get("delay"), _DELAY), window)
@@ -53,12 +54,19 @@ def _rule(place: Key, rule: Mapping[str, Any]) -> Iterator[Problem]:
     conditions = {key for key, value in rule.items() if value is not None} - {"action", "delay", "text"}
     if action == "refuse" and not conditions:
         yield Problem(place, "would refuse all mail; say whose, with `from`, `countries` or another condition")
+    if action == "skip" and conditions == {"spf"}:
+        yield Problem(
+            (*place, "spf"),
+            'would spare whoever has a domain of his own: say which `senders`, or use action = "delay", which lets a '
+            "domain's mail in when it comes again from any of its addresses",
+        )
 
 
 def _listeners(place: Key, table: Mapping[str, Any], protocols: Mapping[str, str]) -> Iterator[Problem]:
     yield from known_listeners(place, table, protocols)
     for name in words_in(table.get("listeners")):
-        if reason := _ELSEWHERE.get(protocols.get(name, "")):
+        protocol = protocols.get(name, "smtp")
+        if protocol != "smtp" and (reason := _ELSEWHERE.get(protocol, "is not for mail that comes in")):
             yield Problem((*place, "listeners"), f'"{name}" {reason}')
 
 

@@ -47,7 +47,7 @@ def greylisted(config: Config) -> frozenset[str]:
     greylist = config.greylist
     if not greylist.enabled:
         return frozenset()
-    there = {listener.name for listener in config.listener if listener.protocol in PROTOCOLS}
+    there = {listener.name for listener in config.listeners if listener.protocol in PROTOCOLS}
     return frozenset(there if greylist.listeners is None else there.intersection(greylist.listeners))
 
 
@@ -55,7 +55,7 @@ def _rule(config: Config, index: int, rule: RuleTable, files: ListFiles) -> Grey
     delay = config.greylist.delay if rule.delay is None else rule.delay
     return GreylistRule(
         Source(f"greylist_rule[{index}]", config.place("greylist_rule", index)),
-        Course(rule.action, delay, rule.text or UNWANTED),
+        Course(rule.action, delay, rule.text or UNWANTED, rule.action == "delay" and rule.spf == ("pass",)),
         addresses=None if rule.addresses is None else files.addresses(rule.addresses),
         exempt=None if rule.exempt is None else files.addresses(rule.exempt),
         listeners=None if rule.listeners is None else frozenset(rule.listeners),
@@ -66,5 +66,6 @@ def _rule(config: Config, index: int, rule: RuleTable, files: ListFiles) -> Grey
         authenticated=rule.authenticated,
         tls=rule.tls,
         certificate_names=None if rule.certificate_names is None else NameList(rule.certificate_names),
+        spf=None if rule.spf is None else frozenset(rule.spf),
         fingerprints=None if rule.certificate_fingerprint is None else frozenset(rule.certificate_fingerprint),
     )

@@ -22,7 +22,7 @@ class Certificate(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known when a recipient is named. A client's claims, its EHLO name above all, are not among it.
+    """What is known when a recipient is named. Claims of the client, its EHLO name above all, decide nothing.
 
     :param address: the client's IP address, as the kernel has it.
     :param listener: the name of the listener it came to.
@@ -33,6 +33,8 @@ class Facts(NamedTuple):
     :param authenticated: whether the client has logged in.
     :param country: ISO 3166 code, or ``unknown``; None when nobody looked.
     :param names: what DNS calls the address, confirmed forward; None when DNS was not asked yet.
+    :param hello: the EHLO name: a claim, of use only to ask its domain whether it is true (SPF of the null path).
+    :param spf: what the record of ``domain`` says of the address (RFC 7208 §2.6); None when DNS was not asked yet.
     """
 
     address: str
@@ -44,3 +46,10 @@ class Facts(NamedTuple):
     authenticated: bool = False
     country: str | None = None
     names: tuple[str, ...] | None = None
+    hello: str = ""
+    spf: str | None = None
+
+    @property
+    def domain(self) -> str:
+        """The domain whose SPF record is asked, in lower case: the sender's, or the EHLO name for the null path."""
+        return (self.sender.rpartition("@")[2] if self.sender else self.hello).lower()

@@ -1,7 +1,8 @@
 """The rules before greylisting: who is put off, who is not, and who is refused. The first that matches decides.
 
-Some facts cost something to find out: DNS is asked for the names of an address only when a rule by names matches in
-everything else, and no rule before it decides. ``GreylistPolicy.wanted`` says so.
+Some facts cost something to find out: DNS is asked for the names of an address, or for what a domain says of it (SPF),
+only when a rule that goes by them matches in everything else, and no rule before it decides. ``GreylistPolicy.wanted``
+says so.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Action: TypeAlias = Literal["skip", "delay", "refuse"]
 
 UNWANTED: Final = "Your mail is not wanted here"
 CLIENT_NAMES: Final = "client_names"
+VOUCHED_BY: Final = "spf"
 _DEFAULT: Final = Source("default")
 
 
@@ -30,11 +32,18 @@ class Course(NamedTuple):
     :param action: let in at once, put off, or refuse.
     :param delay: seconds, for ``delay``.
     :param text: what ``refuse`` says.
+    :param by_domain: whether the sender's domain stands for the client in place of its network: it has vouched for it.
     """
 
     action: Action
     delay: float
     text: str = UNWANTED
+    by_domain: bool = False
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """By the names that people see."""
+        return {"action": self.action, "delay": self.delay, "text": self.text, "client": self.by_domain}
 
 
 @final
@@ -55,15 +64,16 @@ class GreylistRule:
     tls: bool | None = None
     certificate_names: NameList | None = None
     fingerprints: frozenset[str] | None = None
+    spf: frozenset[str] | None = None
 
     @property
     def settings(self) -> dict[str, object]:
         """All keys at once: rules do not compose here, the first that matches decides everything."""
-        return self.course._asdict()
+        return self.course.settings
 
     def conditions(self, facts: Facts, /) -> tuple[Condition, ...]:
         """What is found about each condition."""
-        return (*self._of_client(facts), *self._of_mail(facts), *self._of_tls(facts), *self._of_names(facts))
+        return (*self._of_client(facts), *self._of_mail(facts), *self._of_tls(facts), *self._of_dns(facts))
 
     def _of_client(self, facts: Facts) -> Iterator[Condition]:
         if self.addresses is not None:
@@ -110,20 +120,17 @@ class GreylistRule:
                 "certificate_fingerprint", found, f"the certificate is {_in(found)} certificate_fingerprint"
             )
 
-    def _of_names(self, facts: Facts) -> Iterator[Condition]:
-        if self.client_names is None:
-            return
-        if facts.names is None:
-            yield Condition(CLIENT_NAMES, False, "the client's name is not known", known=False)
-            return
-        wanted = self.client_names
-        name = next((each for each in facts.names if wanted.matches(each)), "")
-        has = ", ".join(facts.names[:4]) or "without a confirmed name"
-        yield Condition(
-            CLIENT_NAMES,
-            bool(name),
-            f"{name} is in client_names" if name else f"the client is {has}, which is not in client_names",
-        )
+    def _of_dns(self, facts: Facts) -> Iterator[Condition]:
+        if self.client_names is not None:
+            yield _named(self.client_names, facts.names)
+        if self.spf is not None:
+            if facts.spf is None:
+                yield Condition(
+                    VOUCHED_BY, False, f"what {facts.domain or 'its domain'} says by SPF is not known", known=False
+                )
+            else:
+                met = facts.spf in self.spf
+                yield Condition(VOUCHED_BY, met, f"SPF of {facts.domain}: {facts.spf}, which is {_in(met)} spf")
 
 
 @final
@@ -134,6 +141,11 @@ class GreylistDecision:
     facts: Facts
     course: Course
     decision: Decision
+
+    @property
+    def domain(self) -> str:
+        """The domain that stands for the client; empty where its network does."""
+        return self.facts.domain if self.course.by_domain else ""
 
     @property
     def source(self) -> Source:
@@ -170,6 +182,11 @@ class GreylistPolicy:
         return any(rule.client_names is not None for rule in self.rules)
 
     @property
+    def by_spf(self) -> bool:
+        """Whether a rule asks what domains say by SPF."""
+        return any(rule.spf is not None for rule in self.rules)
+
+    @property
     def longest(self) -> float:
         """The longest delay, in seconds."""
         return max((self.delay, *(rule.course.delay for rule in self.rules)))
@@ -183,29 +200,35 @@ class GreylistPolicy:
         action: Action = "delay" if facts.sender else "skip"
         usual = Course(action, self.delay)
         source = self.ground if facts.sender else Source("null sender", self.ground.place)
-        defaults = {key: Setting(value, source) for key, value in usual._asdict().items()}
+        defaults = {key: Setting(value, source) for key, value in usual.settings.items()}
         decision = decide(self.rules, facts, defaults)
         course = Course(
             cast(Action, decision.value("action")),
             cast(float, decision.value("delay")),
             cast(str, decision.value("text")),
+            cast(bool, decision.value("client")),
         )
         return GreylistDecision(facts, course, decision)
 
-    def wanted(self, facts: Facts) -> bool:
-        """Whether the names of the client's address would make a difference: DNS is worth asking."""
-        if facts.names is not None or not self.by_name:
-            return False
+    def wanted(self, facts: Facts) -> str:
+        """What would make a difference and DNS knows: ``client_names``, ``spf``; empty where it is not worth asking."""
+        if not (self.by_name or self.by_spf):
+            return ""
         for rule in self.rules:
-            open_, unmet = False, False
-            for condition in rule.conditions(facts):
-                if condition.key == CLIENT_NAMES:
-                    open_ = True
-                elif not condition.met:
-                    unmet = True
-            if not unmet:
-                return open_
-        return False
+            conditions = rule.conditions(facts)
+            asked = [each.key for each in conditions if not each.known and each.key in (CLIENT_NAMES, VOUCHED_BY)]
+            if all(each.met or each.key in asked for each in conditions):
+                return asked[0] if asked else ""
+        return ""
+
+
+def _named(wanted: NameList, names: tuple[str, ...] | None) -> Condition:
+    if names is None:
+        return Condition(CLIENT_NAMES, False, "the client's name is not known", known=False)
+    name = next((each for each in names if wanted.matches(each)), "")
+    has = ", ".join(names[:4]) or "without a confirmed name"
+    text = f"{name} is in client_names" if name else f"the client is {has}, which is not in client_names"
+    return Condition(CLIENT_NAMES, bool(name), text)
 
 
 def _in(met: bool) -> str:

@@ -1,6 +1,7 @@
 """What is remembered of a mail: client network, sender, recipient (RFC 6647 §2.4).
 
 The network stands for the client, since a big sender comes again from a neighbour of the address it came from first.
+Where a domain vouches for its clients (SPF), it may stand for all of them: the biggest senders come from anywhere.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 KEY_OCTETS: Final = 16
+VOUCHED: Final = "spf:"
+"""Begins what stands for the clients that a domain vouches for."""
 TEXT_LIMIT: Final = 128  # characters of an address that are kept for people to read; the key is made of the whole
 
 
@@ -23,7 +26,7 @@ class Prefixes(NamedTuple):
 class Triplet(NamedTuple):
     """One client network, one sender, one recipient.
 
-    :param network: as ``192.0.2.0/24``.
+    :param network: as ``192.0.2.0/24``, or ``spf:example.com`` for the clients that this domain vouches for.
     :param sender: in lower case; empty for the null path.
     :param recipient: in lower case.
     """
@@ -51,10 +54,12 @@ def network_of(address: str, prefixes: Prefixes) -> str:
     return str(ipaddress.ip_network(f"{parsed}/{length}", strict=False))
 
 
-def triplet_of(address: str, sender: str, recipient: str, prefixes: Prefixes) -> Triplet:
+def triplet_of(address: str, sender: str, recipient: str, prefixes: Prefixes, domain: str = "") -> Triplet:
     """The triplet of a mail.
 
     :param sender: the reverse path; empty for the null path.
+    :param domain: stands for the client in place of its network; one that is too long for a row does not.
     :raises ValueError: when the address is none.
     """
-    return Triplet(network_of(address, prefixes), sender.lower(), recipient.lower())
+    vouched = f"{VOUCHED}{domain}" if domain and len(domain) <= TEXT_LIMIT else ""
+    return Triplet(vouched or network_of(address, prefixes), sender.lower(), recipient.lower())

@@ -84,6 +84,19 @@ class PlainChannel:
         self.transport.resume()
         switch.advance()
 
+    def surrender(self, last: bytes = b"") -> Transport:
+        """Spend this channel without a handshake of ours: what is said from here on goes through to somebody else.
+
+        :param last: the last words in the clear.
+        :return: the socket, for ``net.splice``; it is not read until somebody takes it.
+        """
+        self.send(last)
+        self._spent = True
+        self.transport.pause()
+        if self.transport.tap is not None:
+            self.transport.tap.upgrading()  # it is not a conversation any more that can be told of
+        return self.transport
+
 
 class SecureChannel:
     """A connection inside TLS. Made by a completed handshake, and by nothing else.
@@ -122,6 +135,12 @@ class SecureChannel:
             if data:
                 stream.send(data)
             self.transport.write(stream.outgoing())
+
+    def finish(self) -> None:
+        """Say that nothing more comes (``close_notify``), and read on (RFC 8446 §6.1)."""
+        self._stream.close()
+        self.transport.write(self._stream.outgoing())
+        self.transport.finish()
 
     def close(self, last: bytes = b"", *, linger: bool = False) -> None:
         """Write ``last`` and a close alert, and close."""

@@ -1,17 +1,15 @@
 """What DNS calls an address, confirmed forward: whoever runs the reverse zone can write any name there.
 
-SECURITY: a stranger decides which address is asked about and what the answers say. How many questions are open at
-once, how many wait, how long an address may take and how many answers are kept are bounded.
+SECURITY: a stranger decides which address is asked about and what the answers say; see ``asking`` for what is bounded.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol, final
 
+from gatepost.net.asking import Allowance, Asking
 from gatepost.net.resolve import AddressAnswer, NamesAnswer
 
 SECONDS: Final = 5.0  # for all questions about one address
@@ -37,39 +35,25 @@ class ConfirmedNames:
     :param seconds: how long one address may take.
     """
 
-    __slots__ = ("_kept", "_now", "_open", "_resolver", "_seconds", "_turns")
+    __slots__ = ("_asking", "_resolver")
 
     def __init__(self, resolver: Asked, now: Callable[[], float], *, seconds: float = SECONDS) -> None:
         self._resolver: Final = resolver
-        self._now: Final = now
-        self._seconds: Final = seconds
-        self._turns: Final = asyncio.Semaphore(AT_ONCE)
-        self._open = 0
-        self._kept: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
+        allowance = Allowance(seconds, AT_ONCE, WAITING, KEPT, KEPT_SECONDS)
+        self._asking: Final = Asking[str, tuple[str, ...]](now, allowance)
 
     def known(self, address: str) -> tuple[str, ...] | None:
         """The names, where they were found lately; None when DNS has to be asked."""
-        found = self._kept.get(address)
-        return found[1] if found is not None and found[0] > self._now() else None
+        return self._asking.known(address)
 
     async def find(self, address: str) -> tuple[str, ...]:
         """The names of an address that lead back to it; none when there are none, or DNS gives no answer in time."""
         if (known := self.known(address)) is not None:
             return known
-        if self._open >= AT_ONCE + WAITING:
-            return ()
-        self._open += 1
-        try:
-            async with asyncio.timeout(self._seconds), self._turns:
-                names = await self._ask(address)
-        except TimeoutError:
+        names = await self._asking.find(lambda: self._ask(address))
+        if names is None:
             return ()  # not kept: the next mail may ask again
-        finally:
-            self._open -= 1
-        self._kept[address] = (self._now() + KEPT_SECONDS, names)
-        self._kept.move_to_end(address)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        self._asking.keep(address, names)
         return names
 
     async def _ask(self, address: str) -> tuple[str, ...]:

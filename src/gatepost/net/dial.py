@@ -44,11 +44,7 @@ async def dial(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_seconds
-    try:
-        async with asyncio.timeout(connect_seconds):
-            found = await _look_up(loop, host, port)
-    except TimeoutError:
-        raise DeadlineExceeded(f"no address of {host} in {connect_seconds:g} s") from None
+    found = _as_address(host, port) or await _look_up(loop, host, port, connect_seconds)
     failures: list[tuple[str, OSError]] = []
     for attempt in attempts(found, deadline, loop.time):
         try:
@@ -102,11 +98,20 @@ def origin_of(sock: socket.socket, dialer: str) -> Origin:
     return Origin(peer, local, dialer, time.time(), f"{os.getpid():x}-{next(_serial):x}")
 
 
-async def _look_up(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[Found]:
+def _as_address(host: str, port: int) -> Sequence[Found]:
+    """An address stands for itself; nothing is found of a name."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
         except OSError:
             continue
         return [(family, 0, 0, "", (host, port))]
-    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return []
+
+
+async def _look_up(loop: asyncio.AbstractEventLoop, host: str, port: int, seconds: float) -> Sequence[Found]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise DeadlineExceeded(f"no address of {host} in {seconds:g} s") from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from gatepost.errors import DeadlineExceeded, GatepostError, LocalProtocolError, UpgradeError
 from gatepost.net.channel import Handshake, PlainChannel, SecureChannel
@@ -27,6 +27,18 @@ T = TypeVar("T")
 INBOX_LIMIT: Final = 1 << 18  # octets that a peer may send before anybody asks for them
 HANDSHAKE_SECONDS: Final = 30.0
 _PROBE_SECONDS: Final = 2.0
+
+
+class Surrendered(NamedTuple):
+    """A connection that its wire gave away.
+
+    :param waiting: what was read and asked for by nobody.
+    :param ended: whether the peer will send nothing more.
+    """
+
+    channel: PlainChannel | SecureChannel
+    waiting: bytes
+    ended: bool
 
 
 class Wire:
@@ -112,6 +124,19 @@ class Wire:
         finally:
             self.abort()
 
+    def surrender(self) -> Surrendered:
+        """Give the connection away, for ``net.splice``: nothing is run on it any more.
+
+        :raises OSError: when it is lost; likewise ``UpgradeError`` when it was broken inside TLS.
+        """
+        self._transport.probe()  # what waits in the kernel was sent before this moment, too
+        if self._error is not None:
+            raise self._error
+        waiting, self._inbox = self._inbox, b""
+        ended, self._ended = self._ended, True
+        self._transport.pause()
+        return Surrendered(self._channel, waiting, ended)
+
     def poll(self) -> bool:
         """Whether a ``Receive`` would return at once: octets wait, inside TLS decrypted ones, or the stream ended."""
         if not self._inbox and not self._ended:
@@ -179,6 +204,7 @@ class Wire:
         """Begin TLS at once, for protocols that are private from their first byte (RFC 8314 §3.3)."""
         if self._tls is None or not isinstance(self._channel, PlainChannel):
             raise LocalProtocolError("implicit TLS begins on a fresh connection that was given its TLS settings")
+        self._refuse_residue()
         return await self._switch(ClientHandshake.implicit(self._tls, self.origin, observer=self._observer()))
 
     async def serve_handshake(self, handshake: ServerHandshake, go_ahead: bytes) -> TLSEvidence:
@@ -263,11 +289,18 @@ class Wire:
         if self._tls is None:
             raise LocalProtocolError("an upgrade needs TLS settings")
         self._transport.probe()  # what waits in the kernel was sent before any handshake, too
+        self._refuse_residue()
+        return await self._switch(ClientHandshake(self._tls, ready, observer=self._observer()))
+
+    def _refuse_residue(self) -> None:
+        """What came before the handshake was said in the clear, and is never read as if it had come inside.
+
+        :raises PlaintextAfterUpgrade: when something did.
+        """
         if self._inbox:
             residue, self._inbox = self._inbox, b""
             self.abort()
             raise PlaintextAfterUpgrade(residue, Role.CLIENT)
-        return await self._switch(ClientHandshake(self._tls, ready, observer=self._observer()))
 
     def _observer(self) -> HandshakeObserver | None:
         return None if self._transport.tap is None else self._transport.tap.upgrading()

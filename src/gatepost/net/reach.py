@@ -6,6 +6,7 @@ The drivers share this: one connects on a loop, the other on a socket that waits
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -54,15 +55,24 @@ def attempts(found: Iterable[Found], deadline: float, clock: Callable[[], float]
 
 
 def unreached(host: str, port: int, seconds: float, failures: Sequence[tuple[str, OSError]]) -> Exception:
-    """What to raise when no address could be reached.
+    """What to raise when no address could be reached. An ``OSError`` names the host as its ``filename``.
 
     :param failures: each address with its error; a ``TimeoutError`` is one that took too long.
     """
+    where = f"{host} port {port}"
     if failures and all(isinstance(error, TimeoutError) and error.errno is None for _, error in failures):
-        return DeadlineExceeded(f"no connection to {host} port {port} in {seconds:g} s")
+        return DeadlineExceeded(f"no connection to {where} in {seconds:g} s")
     if len(failures) == 1:
-        return failures[0][1]
-    said = "; ".join(f"{address}: {error.strerror or 'no answer in time'}" for address, error in failures)
+        error = failures[0][1]
+        return OSError(error.errno or errno.EHOSTUNREACH, _reason(error), where)
+    said = "; ".join(f"{address}: {_reason(error)}" for address, error in failures)
     numbers = {error.errno for _, error in failures}
     number = numbers.pop() if len(numbers) == 1 else None
-    return OSError(number or errno.EHOSTUNREACH, f"no address can be reached ({said or 'the name has none'})")
+    return OSError(number or errno.EHOSTUNREACH, f"no address can be reached ({said or 'the name has none'})", where)
+
+
+def _reason(error: OSError) -> str:
+    """What the system says; an event loop may have put the address in place of it."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "no answer in time"
+    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__

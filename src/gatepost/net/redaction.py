@@ -8,6 +8,9 @@ Two things make octets secret, and either is enough:
   reply everything that is said to it, and what it says in continuations (SCRAM's salts and signatures are material for
   guessing passwords).
 
+Once a login was tried, a line that begins with no command is masked as well: it may be a password that a refused login
+left behind. And the end of an exchange is believed only when the client has said what it was asked for.
+
 Both sides of a connection use the same rules, turned round. They know no protocol by name: masking too much costs a
 reader a line, masking too little costs a password.
 
@@ -49,7 +52,32 @@ _FINAL_DATA: Final = re.compile(rb"(\(SASL ).*?(?=\)\s|\r?\n|$)", re.DOTALL | re
 _ELEMENT: Final = re.compile(
     rb"(<(?:\w{1,32}:)?(?:auth|response|challenge|success|initial-response|password|digest)\b[^>]{0,1024}>)[^<]+"
 )
+# Credentials behind a CR that ends no line for us, but may for the server.
+_ANY_CREDENTIALS: Final = re.compile(b"|".join(_VERBS), re.IGNORECASE)
+# An element, or its name, that is not whole: who knows how it goes on.
+_BEGUN_ELEMENT: Final = re.compile(
+    rb"<(?:[\w:/-]{0,64}|(?:\w{1,32}:)?(?:auth|response|challenge|success|initial-response|password|digest)\b"
+    rb"[^>]{0,1024}(?:>[^<]*)?)\Z"
+)
+# What may be said once a login was tried; another line may be a password that a refused login left behind.
+_HARMLESS_VERBS: Final = (
+    # SMTP, POP3, IMAP, ManageSieve, NNTP, FTP, IRC
+    "EHLO HELO LHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS",
+    "STLS CAPA STAT LIST UIDL RETR TOP DELE UTF8 USER",
+    "CAPABILITY LOGOUT ENABLE SELECT EXAMINE CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE LSUB NAMESPACE STATUS",
+    "APPEND IDLE DONE CLOSE UNSELECT EXPUNGE SEARCH FETCH STORE COPY MOVE UID CHECK ID",
+    "PUTSCRIPT GETSCRIPT LISTSCRIPTS SETACTIVE DELETESCRIPT RENAMESCRIPT CHECKSCRIPT HAVESPACE",
+    "CAPABILITIES MODE GROUP ARTICLE HEAD BODY OVER XOVER NEXT LAST POST IHAVE DATE NEWNEWS NEWGROUPS",
+    "PBSZ PROT PASV EPSV PORT EPRT TYPE STOR CWD CDUP PWD NLST SYST FEAT OPTS SIZE MDTM MKD RMD ABOR",
+    "NICK JOIN PART PING PONG CAP WHO WHOIS NAMES TOPIC",
+)
+_HARMLESS: Final = re.compile(
+    rb"(?:(?:" + _TAG.pattern + rb")[ \t]+)?(?:" + "|".join(" ".join(_HARMLESS_VERBS).split()).encode() + rb")(?![^\s])"
+    rb"|\s*[<*]|\s*$",
+    re.IGNORECASE,
+)
 _ASKS_CONTENT: Final = b"DATA"
+_CONTENT_ENDS: Final = b"."
 _CONTENT_FOLLOWS: Final = b"354"  # RFC 5321 §4.3.2: what follows are no commands
 _TEXT: Final = bytes((9, 10, 13, *range(32, 127), *range(128, 256)))
 
@@ -99,12 +127,14 @@ class _Way:
 class Redactor:
     """Decides what may be shown of one conversation. At the upgrade another one begins."""
 
-    __slots__ = ("_asked", "_content", "_down", "_exchange", "_up")
+    __slots__ = ("_asked", "_content", "_down", "_exchange", "_owed", "_tried", "_up")
 
     def __init__(self) -> None:
         self._up: Final = _Way(to_server=True)
         self._down: Final = _Way(to_server=False)
         self._exchange = False  # credentials are being exchanged
+        self._owed = 0  # what the server asked for in it, and the client has not said yet
+        self._tried = False  # a login was tried
         self._asked = False  # the client's last command was DATA
         self._content = False  # the client sends a message, no commands
 
@@ -117,7 +147,8 @@ class Redactor:
         if secret:
             shown += self._rest_of(self._up)
             shown += [self._flagged(line) for line in data.splitlines(keepends=True)]
-            self._exchange = True
+            self._exchange = self._tried = True
+            self._owed = 0
         else:
             shown += [self._command(piece) for piece in self._up.pieces(data)]
         return shown
@@ -145,15 +176,25 @@ class Redactor:
         if way.masked is not None:
             return self._show(way, piece, hidden_from=0 if way.masked else None)
         if self._exchange:
+            self._owed -= 1  # below nothing, where a client answers before it is asked
             return self._show(way, piece, hidden_from=0)
+        if self._content and piece.strip(b"\r\n") == _CONTENT_ENDS:
+            self._content = False  # what is pipelined behind it are commands
+            return self._show(way, piece, hidden_from=None)
         if not self._content:
             self._asked = piece.strip().upper() == _ASKS_CONTENT
         found = None if self._content else _CREDENTIALS.match(piece)
         if found is not None:
-            self._exchange = found[2].upper() not in _SINGLE
+            self._exchange, self._owed, self._tried = found[2].upper() not in _SINGLE, 0, True
             return self._show(way, piece, hidden_from=_shown_until(piece, found[2], found.end()))
         if not self._content and not piece.endswith(b"\n") and _may_become_credentials(piece):
-            self._exchange = True
+            self._exchange, self._owed, self._tried = True, 0, True
+            return self._show(way, piece, hidden_from=0)
+        bare = -1 if self._content else piece.rstrip(b"\r\n").find(b"\r")
+        if bare >= 0 and _ANY_CREDENTIALS.search(piece, bare) is not None:
+            self._exchange, self._owed, self._tried = True, 0, True
+            return self._show(way, piece, hidden_from=bare)
+        if self._tried and not self._content and not _HARMLESS.match(piece):
             return self._show(way, piece, hidden_from=0)
         return self._show(way, piece, hidden_from=None)
 
@@ -170,9 +211,12 @@ class Redactor:
             return self._show(way, piece, hidden_from=None)
         found = _CONTINUATION.match(piece)
         if found is not None:
+            self._owed += 1
             return self._show(way, piece, hidden_from=found.end())
-        self._exchange = not piece.endswith(b"\n")  # half a reply may become a continuation
-        if self._exchange:
+        # A server may ask and give its verdict in one breath; then the client's answer is still to come. And half a
+        # reply may become a question.
+        self._exchange = self._owed > 0 or not piece.endswith(b"\n")
+        if not piece.endswith(b"\n"):
             return self._show(way, piece, hidden_from=0)
         cut = _FINAL_DATA.sub(rb"\1***", piece)
         return Shown(False, _ELEMENT.sub(rb"\1***", cut), cut != piece or _ELEMENT.search(piece) is not None)
@@ -180,6 +224,8 @@ class Redactor:
     def _show(self, way: _Way, piece: bytes, *, hidden_from: int | None) -> Shown:
         """Show a piece, masked from some octet on or not at all, and remember how its line goes on."""
         ends = piece.endswith(b"\n")
+        if hidden_from is None and not ends and (begun := _BEGUN_ELEMENT.search(piece)) is not None:
+            hidden_from = begun.start()  # the other side spoke in the middle of it
         if hidden_from is None:
             way.masked = None if ends else False
             clean = _ELEMENT.sub(rb"\1***", piece)

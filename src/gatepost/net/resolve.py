@@ -15,7 +15,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol, final
+from typing import Final, Literal, Protocol, TypeAlias, final
 
 import dns.asyncbackend
 import dns.asyncresolver
@@ -24,6 +24,7 @@ import dns.name
 import dns.nameserver
 import dns.rdatatype
 import dns.rdtypes.ANY.MX
+import dns.rdtypes.ANY.TXT
 import dns.resolver
 import dns.reversename
 
@@ -33,6 +34,7 @@ from gatepost.errors import ConfigError
 MX_LIMIT: Final = 100  # exchangers kept of one answer
 ADDRESS_LIMIT: Final = 32  # addresses kept of one name
 NAME_LIMIT: Final = 4  # names kept of one address
+RECORD_LIMIT: Final = 100  # records kept of one answer
 _CACHE_SIZE: Final = 10_000
 # RFC 1123 §2.1 host names, and the underscore that real zones use.
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
@@ -87,6 +89,20 @@ class NamesAnswer:
 
     status: Lookup
     names: tuple[str, ...] = ()
+    detail: str = ""
+
+
+Record: TypeAlias = str | tuple[int, str] | bytes
+"""A record's content: an address (A, AAAA), a name (PTR), preference and name (MX), or octets (TXT)."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RecordsAnswer:
+    """The records of a name, as they came; names in them without the trailing dot."""
+
+    status: Lookup
+    records: tuple[Record, ...] = ()
     detail: str = ""
 
 
@@ -170,10 +186,26 @@ class DNSResolver:
         hosts = [str(record).removesuffix(".").lower() for record in list(answer or ())[:NAME_LIMIT]]
         return NamesAnswer(status, tuple(host for host in hosts if _HOST.fullmatch(host)), detail)
 
-    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> tuple[Lookup, dns.resolver.Answer | None, str]:
+    async def records(self, name: str, kind: Literal["A", "AAAA", "MX", "PTR", "TXT"]) -> RecordsAnswer:
+        """All records of one kind, for rules that are written in DNS; no more than ``RECORD_LIMIT``.
+
+        :param name: ASCII, taken octet for octet: a backslash in it means nothing. One that cannot be asked does not
+            exist.
+        """
+        try:
+            labels = name.removesuffix(".").encode("ascii").split(b".")
+            question = dns.name.Name([*labels, b""])
+        except (dns.exception.DNSException, ValueError):
+            return RecordsAnswer(Lookup.NO_NAME, (), "no name that DNS can have")
+        status, answer, detail = await self._ask(question, dns.rdatatype.from_text(kind))
+        return RecordsAnswer(status, tuple(_content(record) for record in list(answer or ())[:RECORD_LIMIT]), detail)
+
+    async def _ask(
+        self, name: str | dns.name.Name, kind: dns.rdatatype.RdataType
+    ) -> tuple[Lookup, dns.resolver.Answer | None, str]:
         what = f"{kind.name} of {name}"
         try:
-            question = dns.name.from_text(name)
+            question = dns.name.from_text(name) if isinstance(name, str) else name
             answer = await self._resolver.resolve(question, kind, search=False, backend=self._backend)
         except dns.resolver.NXDOMAIN:
             return Lookup.NO_NAME, None, f"no such name: {name}"
@@ -186,6 +218,15 @@ class DNSResolver:
         except (dns.exception.DNSException, OSError, ValueError) as error:
             return Lookup.FAILED, None, f"look-up of {what} failed: {type(error).__name__}"
         return Lookup.FOUND, answer, ""
+
+
+def _content(record: object) -> Record:
+    """What a record says."""
+    if isinstance(record, dns.rdtypes.ANY.TXT.TXT):
+        return b"".join(record.strings)
+    if isinstance(record, dns.rdtypes.ANY.MX.MX):
+        return record.preference, record.exchange.to_text(omit_final_dot=True)
+    return str(record).removesuffix(".")
 
 
 def _take_turns(six: Sequence[str], four: Sequence[str]) -> tuple[str, ...]:

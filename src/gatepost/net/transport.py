@@ -9,7 +9,10 @@ across the upgrade.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ WRITE_LIMIT: Final = 1 << 20  # octets that a peer may leave unread before we ha
 _LINGER_SECONDS: Final = 2.0
 _FLUSH_SECONDS: Final = 30.0  # in which a peer takes our last words, or does not get them
 _LINGER_OCTETS: Final = 1 << 18
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no seconds
 
 
 class Receiver(Protocol):
@@ -45,8 +49,8 @@ class Transport:
     """
 
     __slots__ = (
-        "_closing", "_drained", "_ending", "_fd", "_lingers", "_loop", "_out", "_reading", "_receiver", "_size",
-        "_sock", "closed", "tap",
+        "_closing", "_drained", "_ending", "_fd", "_finishing", "_lingers", "_loop", "_out", "_reading", "_receiver",
+        "_size", "_sock", "closed", "taken", "tap",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
@@ -59,10 +63,12 @@ class Transport:
         self._size = READ_SIZE
         self._reading = False
         self._closing = False
+        self._finishing = False
         self._lingers = False
         self._ending: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self.closed = False
+        self.taken: Callable[[], None] | None = None  # told when the peer took some of what was unsent
         self.tap: Tap | None = None  # only on a connection that is traced
 
     def receive_with(self, receiver: Receiver) -> None:
@@ -155,6 +161,26 @@ class Transport:
         """Close now; unsent octets are dropped."""
         self._lost(None)
 
+    def reset(self) -> None:
+        """Close now, so that the peer sees a connection that broke, not one that ended: what it has is not all."""
+        if not self.closed:
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._lost(None)
+
+    def finish(self) -> None:
+        """Say that nothing more comes, once everything is sent; what the peer still sends is read as before."""
+        if not self._finishing and not self.closed and not self._closing:
+            self._finishing = True
+            if not self._out:
+                self._shut()
+
+    def _shut(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._lost(error)
+
     def _finish(self) -> None:
         if not self._lingers:
             self._lost(None)
@@ -205,6 +231,10 @@ class Transport:
             self._loop.remove_writer(self._fd)
             if self._closing:
                 self._finish()
+            elif self._finishing:
+                self._shut()
+        if self.taken is not None:
+            self.taken()
 
     def _lost(self, error: OSError | None) -> None:
         if self.closed:
@@ -219,6 +249,7 @@ class Transport:
         if self._ending is not None:
             self._ending.cancel()
         self._sock.close()
+        self.taken = None
         if self._drained is not None:
             self._drained.set_result(None)
             self._drained = None

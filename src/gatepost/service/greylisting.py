@@ -4,7 +4,7 @@ Whoever has a session (``serve``'s mx, or a gate) hands over ``Facts`` and gets 
 has to be asked. A memory that cannot answer, or that has no room, lets mail through: greylisting never stops mail.
 
 SECURITY: opens ``greylist.db`` for writing, the list files and the country database for reading, and asks name servers
-where a rule has ``client_names``, nowhere else.
+where a rule has ``client_names`` or ``spf``, nowhere else.
 """
 
 from __future__ import annotations
@@ -21,14 +21,18 @@ from gatepost.config.schema import Config
 from gatepost.errors import ConfigError, StoreError
 from gatepost.greylist.facts import Certificate, Facts
 from gatepost.greylist.memory import Step, Verdict
-from gatepost.greylist.rules import GreylistDecision, GreylistPolicy
+from gatepost.greylist.rules import CLIENT_NAMES, VOUCHED_BY, GreylistDecision, GreylistPolicy
 from gatepost.greylist.triplet import Triplet, triplet_of
 from gatepost.net.confirmed import ConfirmedNames
+from gatepost.net.spf import SECONDS as SPF_SECONDS
+from gatepost.net.spf import SPF
+from gatepost.net.spf_record import Identity, check_installed
 from gatepost.observe import logs
 from gatepost.observe.metrics import Counters
 from gatepost.service.certified import fingerprints
 from gatepost.service.countries import Countries
 from gatepost.store.greylist import Bounds, GreylistFull, GreylistStore
+from gatepost.wire.smtp.address import AddressSyntaxError, parse_mailbox
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.upgrade import EMAIL_PREFIX, TLSEvidence
 
@@ -53,6 +57,13 @@ class Judged(NamedTuple):
     decision: GreylistDecision
     reply: Reply | None = None
 
+    @property
+    def told(self) -> tuple[str, str, str]:
+        """For a transcript: verdict, rule, reason."""
+        if self.reply is None:
+            return "accept", self.decision.rule, ""
+        return "delay" if self.reply.temporary else "refuse", self.decision.rule, str(self.reply)
+
 
 @final
 class Greylisting:
@@ -61,12 +72,13 @@ class Greylisting:
     :param store: the memory.
     :param counters: where decisions are counted.
     :param names: asks DNS; needed where a rule has ``client_names``.
+    :param spf: asks what domains say, where a rule has ``spf``; unset: of the servers of ``[delivery] resolver``.
     :raises ConfigError: when a list or the country database cannot be read.
     """
 
     __slots__ = (
         "_bounds", "_config", "_counters", "_countries", "_lists", "_loop", "_names", "_prefixes", "_quiet_until",
-        "_rest_until", "_store", "_tasks", "_timer", "after_content", "listeners", "policy",
+        "_rest_until", "_spf", "_store", "_tasks", "_timer", "after_content", "listeners", "policy",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +88,7 @@ class Greylisting:
         store: GreylistStore,
         counters: Counters,
         names: Callable[[], ConfirmedNames],
+        spf: Callable[[], SPF] | None = None,
     ) -> None:
         self._loop: Final = loop
         self._config: Final = config
@@ -91,6 +104,8 @@ class Greylisting:
         path = config.greylist.country_database
         self._countries: Final = Countries(path) if path is not None and self.policy.by_country else None
         self._names: Final = names() if self.policy.by_name else None
+        asking = spf or (lambda: asking_spf(loop, config))
+        self._spf: Final = asking() if self.policy.by_spf else None
         self._tasks: set[asyncio.Task[None]] = set()
         self._rest_until = self._quiet_until = -math.inf
         self._timer: asyncio.TimerHandle = loop.call_later(EXPIRE_SECONDS, self._expire)
@@ -98,20 +113,20 @@ class Greylisting:
     def at_recipient(self, facts: Facts, connection: str, later: Callable[[Judged], None]) -> Judged | None:
         """Judge a recipient.
 
-        :param facts: without country and names.
+        :param facts: without country, names and what SPF says.
         :param connection: its identifier, for the log.
         :param later: called once with what was judged where None is returned: DNS is being asked.
         """
         if self._countries is not None:
             facts = facts._replace(country=self._countries.country(facts.address))
-        if self._names is not None and self.policy.wanted(facts):
-            known = self._names.known(facts.address)
+        while wanted := self.policy.wanted(facts):
+            known = self._recall(wanted, facts)
             if known is None:
-                task = self._loop.create_task(self._find(self._names, facts, connection, later))
+                task = self._loop.create_task(self._find(facts, connection, later))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 return None
-            facts = facts._replace(names=known)
+            facts = known
         return self._judge(facts, connection)
 
     def at_content(self, judged: Sequence[Judged], connection: str) -> Reply | None:
@@ -145,17 +160,34 @@ class Greylisting:
             task.cancel()
         if asking:
             self._loop.run_until_complete(asyncio.wait(asking))
+        if self._spf is not None:
+            self._spf.close()
         self._store.close()
 
-    async def _find(
-        self, names: ConfirmedNames, facts: Facts, connection: str, later: Callable[[Judged], None]
-    ) -> None:
-        found: tuple[str, ...] = ()
-        try:
-            found = await names.find(facts.address)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the session must have its answer
-            logs.failure("greylist.failed", error)
-        later(self._judge(facts._replace(names=found), connection))
+    def _recall(self, wanted: str, facts: Facts) -> Facts | None:
+        """The facts with what is wanted, where it is known already; None where DNS has to be asked."""
+        if wanted == CLIENT_NAMES:
+            names = None if self._names is None else self._names.known(facts.address)
+            return None if names is None else facts._replace(names=names)
+        vouched = None if self._spf is None else self._spf.known(identity_of(facts))
+        return None if vouched is None else facts._replace(spf=vouched.result)
+
+    async def _find(self, facts: Facts, connection: str, later: Callable[[Judged], None]) -> None:
+        while wanted := self.policy.wanted(facts):
+            try:
+                facts = await self._ask(wanted, facts)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the session must have its answer
+                logs.failure("greylist.failed", error)
+                facts = facts._replace(names=facts.names or (), spf=facts.spf or "temperror")
+        later(self._judge(facts, connection))
+
+    async def _ask(self, wanted: str, facts: Facts) -> Facts:
+        """The facts with what is wanted; without an answer, with what matches no rule."""
+        if wanted == CLIENT_NAMES:
+            return facts._replace(names=() if self._names is None else await self._names.find(facts.address))
+        if self._spf is None:
+            return facts._replace(spf="temperror")
+        return facts._replace(spf=(await self._spf.find(identity_of(facts))).result)
 
     def _judge(self, facts: Facts, connection: str) -> Judged:
         decision = self.policy.decide(facts)
@@ -176,7 +208,7 @@ class Greylisting:
             self._count("unavailable")
             return None
         try:
-            triplet = triplet_of(facts.address, facts.sender, facts.recipient, self._prefixes)
+            triplet = triplet_of(facts.address, facts.sender, facts.recipient, self._prefixes, decision.domain)
             step = self._store.decide(triplet, timing_of(self._config, decision.course.delay), self._bounds)
         except GreylistFull:
             self._count("full")
@@ -245,6 +277,29 @@ def asking_dns(loop: asyncio.AbstractEventLoop, config: Config) -> ConfirmedName
     return ConfirmedNames(DNSResolver(config.delivery.resolver), loop.time)
 
 
+def asking_spf(loop: asyncio.AbstractEventLoop, config: Config) -> SPF:
+    """What asks the name servers of ``[delivery] resolver`` for SPF records.
+
+    :raises ConfigError: when the system names none, or ``pyspf`` is not installed.
+    """
+    from gatepost.net.resolve import DNSResolver
+
+    check_installed()
+    return SPF(DNSResolver(config.delivery.resolver), loop.time, seconds=SPF_SECONDS)
+
+
+def identity_of(facts: Facts) -> Identity:
+    """Whose mail it is, as SPF asks it (RFC 7208 §2.4): without a sender it is the EHLO name's postmaster's."""
+    local, domain = "postmaster", facts.hello
+    if facts.sender:
+        try:
+            mailbox = parse_mailbox(facts.sender)
+            local, domain = mailbox.local, mailbox.ascii_domain
+        except AddressSyntaxError:
+            local, _, domain = facts.sender.rpartition("@")
+    return Identity(facts.address, local, domain, facts.hello)
+
+
 def check_greylisting(config: Config) -> None:
     """Try what ``[greylist]`` names, before any worker starts.
 
@@ -256,13 +311,16 @@ def check_greylisting(config: Config) -> None:
     path = config.greylist.country_database
     if path is not None and policy.by_country:
         Countries(path)
-    if policy.by_name:
-        from gatepost.net.resolve import DNSResolver
+    for key, asked in ((CLIENT_NAMES, policy.by_name), (VOUCHED_BY, policy.by_spf)):
+        if asked:
+            from gatepost.net.resolve import DNSResolver
 
-        try:
-            DNSResolver(config.delivery.resolver)
-        except ConfigError as error:
-            raise ConfigError(f"greylist_rule: client_names: {error.message}", hint=error.hint) from error
+            try:
+                DNSResolver(config.delivery.resolver)
+                if key == VOUCHED_BY:
+                    check_installed()
+            except ConfigError as error:
+                raise ConfigError(f"greylist_rule: {key}: {error.message}", hint=error.hint) from error
 
 
 def certificate_of(evidence: TLSEvidence | None) -> Certificate | None:

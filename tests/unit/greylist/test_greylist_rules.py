@@ -41,6 +41,9 @@ MET: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({"senders": MailboxList(["*"])}, {}, {"sender": ""}),
     ({"recipients": MailboxList(["postmaster@"])}, {"recipient": "Postmaster@y.test"}, {}),
     ({"recipients": MailboxList(["x.test"])}, {}, {"recipient": "bob@y.test"}),
+    ({"spf": frozenset({"pass"})}, {"spf": "pass"}, {"spf": "temperror"}),
+    ({"spf": frozenset({"fail", "none"})}, {"spf": "none"}, {"spf": "pass"}),
+    ({"spf": frozenset({"pass"})}, {"spf": "pass"}, {"spf": None}),
     ({"authenticated": True}, {"authenticated": True}, {}),
     ({"authenticated": False}, {}, {"authenticated": True}),
     ({"tls": True}, {"tls": True}, {}),
@@ -86,7 +89,7 @@ def test_first_rule_that_matches_decides_everything() -> None:
     policy = GreylistPolicy((_rule(tls=True), _rule(DELAY, 1), _rule(REFUSE, 2)), 300.0)
     found = policy.decide(FACTS)
     assert (found.course, found.source.name) == (DELAY, "greylist_rule[1]")
-    assert found.decision.weighed[2].late == ("action", "delay", "text")
+    assert found.decision.weighed[2].late == ("action", "delay", "text", "client")
 
 
 def test_without_a_rule_strangers_are_put_off_and_reports_are_not() -> None:
@@ -114,6 +117,27 @@ def test_names_are_wanted_only_where_they_make_a_difference() -> None:
     assert not policy.wanted(FACTS._replace(names=()))
     assert not GreylistPolicy((_rule(), named)).wanted(FACTS)
     assert not GreylistPolicy((_rule(),)).wanted(FACTS)
+
+
+def test_spf_is_wanted_only_behind_the_name() -> None:
+    """A rule by both asks for the name first, and a name that does not fit saves the other question."""
+    both = _rule(client_names=NameList([".example.com"]), spf=frozenset({"pass"}), senders=MailboxList(["example.com"]))
+    policy = GreylistPolicy((both,))
+    assert policy.wanted(FACTS) == "client_names"
+    assert policy.wanted(FACTS._replace(names=("m.example.com",))) == "spf"
+    assert policy.wanted(FACTS._replace(names=())) == ""
+    assert policy.wanted(FACTS._replace(names=("m.example.com",), spf="fail")) == ""
+    assert policy.wanted(FACTS._replace(sender="x@example.org")) == ""
+    assert (policy.by_spf, GreylistPolicy((_rule(),)).by_spf) == (True, False)
+
+
+def test_domain_stands_for_the_client_where_its_rule_says_so() -> None:
+    """The sender's, in lower case; for mail without a sender the EHLO name; without such a rule none."""
+    policy = GreylistPolicy((_rule(Course("delay", 300.0, UNWANTED, by_domain=True), spf=frozenset({"pass"})),))
+    vouched = FACTS._replace(sender="Ann@Big.Example", spf="pass", hello="Out1.Big.example")
+    assert policy.decide(vouched).domain == "big.example"
+    assert policy.decide(vouched._replace(sender="")).domain == "out1.big.example"
+    assert policy.decide(vouched._replace(spf="softfail")).domain == ""
 
 
 def test_unknown_fact_is_told_from_one_that_does_not_fit() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatepost.greylist.triplet import KEY_OCTETS, Prefixes, Triplet, network_of, triplet_of
+from gatepost.greylist.triplet import KEY_OCTETS, TEXT_LIMIT, Prefixes, Triplet, network_of, triplet_of
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,26 @@ def test_key_has_one_size() -> None:
     """However long the addresses are, and whatever they are made of."""
     long = Triplet("2001:db8::/64", "ü" * 256 + "@" + "d" * 255, "\udc80" * 256)
     assert len(long.key) == KEY_OCTETS
+
+
+def test_addresses_of_one_ipv6_network_are_one_client() -> None:
+    """Whoever has a /64 has 2**64 addresses, and is one stranger with them."""
+    triplets = {triplet_of(f"2001:db8::{n:x}", "a@b.example", "r@x.test", Prefixes()).key for n in range(1000)}
+    assert len(triplets) == 1
+
+
+def test_domain_that_vouches_stands_for_all_its_clients() -> None:
+    """From whatever address; and it is nobody's network."""
+    first, second = (
+        triplet_of(each, "A@Big.example", "r@x.test", Prefixes(), "big.example") for each in ("10.0.0.1", "::1")
+    )
+    assert first == second
+    assert first.network == "spf:big.example"
+    assert first.key != triplet_of("10.0.0.1", "A@Big.example", "r@x.test", Prefixes()).key
+
+
+def test_domain_that_is_too_long_for_a_row_leaves_it_to_the_network() -> None:
+    """A row has one size, whatever a stranger has in DNS."""
+    domain = ".".join(["d" * 60] * 3)
+    assert len(domain) > TEXT_LIMIT
+    assert triplet_of("10.0.0.1", f"a@{domain}", "r@x.test", Prefixes(), domain).network == "10.0.0.0/24"

@@ -267,6 +267,23 @@ def test_drivers_refuse_tls_in_tls(drive: Driver, server: MailServer) -> None:
         drive(server.port("submissions"), talk, client_tls(server), implicit=True)
 
 
+def test_words_before_an_implicit_handshake_are_refused(server: MailServer) -> None:
+    """What was read in the clear is never read as if it had come inside TLS, there neither."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            wire = await dial("127.0.0.1", listening.getsockname()[1], tls=client_tls(server))
+            with listening.accept()[0] as peer:
+                peer.sendall(b"* OK come in\r\n")
+                assert await wire.ready(60)
+                with pytest.raises(PlaintextAfterUpgrade) as found:
+                    await wire.handshake()
+                assert found.value.residue == b"* OK come in\r\n"
+                assert wire.closed
+
+    asyncio.run(main())
+
+
 def test_drivers_throw_into_the_dialogue_where_it_failed(drive: Driver) -> None:
     """A dialogue may handle a failure and go on to return a value."""
 

@@ -40,11 +40,15 @@ def test_number_of_addresses_is_bounded() -> None:
 
 
 def test_failure_names_what_was_tried() -> None:
-    """One address: its own error; several: each; only silence: a deadline."""
-    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-    assert unreached("x", 25, 1.0, [("127.0.0.1", refused)]) is refused
+    """One address: its own error, and whose it is; several: each; only silence: a deadline."""
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 25)")
+    one = unreached("x", 25, 1.0, [("127.0.0.1", refused)])
+    assert isinstance(one, ConnectionRefusedError)
+    assert (one.strerror, one.filename) == ("Connection refused", "x port 25")
+    assert str(one) == "[Errno 111] Connection refused: 'x port 25'"
     both = unreached("x", 25, 1.0, [("127.0.0.1", refused), ("::1", TimeoutError())])
-    assert isinstance(both, OSError) and "::1: no answer in time" in str(both)
+    assert isinstance(both, OSError) and "127.0.0.1: Connection refused; ::1: no answer in time" in str(both)
+    assert both.filename == "x port 25"
     assert isinstance(unreached("x", 25, 1.0, [("::1", TimeoutError())] * 2), DeadlineExceeded)
     nothing = unreached("x", 25, 1.0, [])
     assert isinstance(nothing, OSError) and "the name has none" in str(nothing)

@@ -66,6 +66,32 @@ EXCHANGES: dict[str, tuple[Talk, list[bytes]]] = {
         [(C, b"AUTHINFO USER me\r\n"), (S, b"381 more\r\n"), (C, b"AUTHINFO PASS SECRET\r\n"), (S, b"281 in\r\n")],
         [b"AUTHINFO USER ***\r\n", b"381 more\r\n", b"AUTHINFO PASS ***\r\n", b"281 in\r\n"],
     ),
+    "SMTP AUTH where the server asks and gives its verdict in one breath": (
+        [(C, b"AUTH PLAIN\r\n"), (S, b"334 \r\n250 ok\r\n"), (C, b"SECRET\r\n"), (S, b"500 what\r\n"),
+         (C, b"NOOP\r\n")],
+        [b"AUTH PLAIN\r\n", b"334 \r\n", b"250 ok\r\n", b"***\r\n", b"500 what\r\n", b"NOOP\r\n"],
+    ),
+    "SMTP AUTH in other letters, behind spaces": (
+        [(C, b"  aUtH plain SECRET\r\n"), (S, b"235 ok\r\n")],
+        [b"  aUtH plain ***\r\n", b"235 ok\r\n"],
+    ),
+    "SMTP AUTH behind the end of a message": (
+        [(C, b"DATA\r\n"), (S, b"354 go\r\n"), (C, b"text\r\n.\r\nAUTH PLAIN SECRET\r\n"),
+         (S, b"250 ok\r\n235 ok\r\n")],
+        [b"DATA\r\n", b"354 go\r\n", b"text\r\n", b".\r\n", b"AUTH PLAIN ***\r\n", b"250 ok\r\n", b"235 ok\r\n"],
+    ),
+    "AUTH behind a CR that ends no line": (
+        [(C, b"NOOP\rAUTH PLAIN SECRET\r\n"), (S, b"500 no\r\n")],
+        [b"NOOP ***\r\n", b"500 no\r\n"],
+    ),
+    "a password in place of a command": (
+        [(C, b"PASS wrong\r\n"), (S, b"-ERR no\r\n"), (C, b"SECRET\r\n"), (S, b"-ERR what\r\n"), (C, b"NOOP\r\n")],
+        [b"PASS ***\r\n", b"-ERR no\r\n", b"***\r\n", b"-ERR what\r\n", b"NOOP\r\n"],
+    ),
+    "XMPP, where the server speaks in the middle": (
+        [(C, b"<auth mechanism='PLAIN'>SEC"), (S, b"<r/>"), (C, b"RET</auth>")],
+        [b"***", b"<r/>", b"***"],
+    ),
     "XMPP": (
         [(C, b"<auth mechanism='PLAIN' xmlns='x'>SECRET</auth>"), (S, b"<success xmlns='x'>SECRET</success>")],
         [b"<auth mechanism='PLAIN' xmlns='x'>***</auth>", b"<success xmlns='x'>***</success>"],
