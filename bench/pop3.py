@@ -33,9 +33,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from servers import Server, until_open
 
 from gatepost.mailbox import deliver, mailbox_root, make_mailbox, unique_name
 from gatepost.mailbox.maildrop import open_maildrop
@@ -45,7 +46,6 @@ HOSTNAME = "mx.example.test"
 PASSWORD = "wonderland"
 SMALL = b"Subject: small\r\n\r\n" + (b"x" * 70 + b"\r\n") * 56
 LARGE = b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * 134_400  # 10 MB
-TICKS = os.sysconf("SC_CLK_TCK")
 PORTS = {"gatepost": 21100, "dovecot": 21101}
 
 DOVECOT = """
@@ -99,49 +99,6 @@ service auth {{
   client_limit = 10000
 }}
 """
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server.
-
-    :param pid: of its first process; all others descend from it.
-    """
-
-    name: str
-    pid: int
-    port: int
-
-    def processes(self) -> list[int]:
-        """Its processes."""
-        children: dict[int, list[int]] = {}
-        for entry in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                fields = entry.read_text().rpartition(")")[2].split()
-                children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-        found = [self.pid]
-        for pid in found:
-            found += children.get(pid, [])
-        return found
-
-    def cpu(self) -> float:
-        """CPU seconds of all its processes, those that have ended included."""
-        total = 0
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += sum(map(int, fields[11:15]))
-        return total / TICKS
-
-    def memory(self) -> int:
-        """Octets: the proportional set size of all its processes."""
-        total = 0
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1])
-        return total * 1024
 
 
 class Client:
@@ -287,7 +244,7 @@ connections = 10000
     with (directory / "gatepost.log").open("wb") as log:
         process = subprocess.Popen([*base, "serve"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
-        _until_open(port)
+        until_open(port)
         yield Server("gatepost", process.pid, port)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -325,21 +282,13 @@ def dovecot(directory: Path, data: Path, users: list[str]) -> Iterator[Server]:
         stderr=subprocess.STDOUT,
     )
     try:
-        _until_open(PORTS["dovecot"])
+        until_open(PORTS["dovecot"])
         yield Server("dovecot", process.pid, PORTS["dovecot"])
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         for path in [data / "mail", *(data / "mail").rglob("*")]:
             os.chown(path, uid, gid)
-
-
-def _until_open(port: int) -> None:
-    for _ in range(600):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on port {port}")
 
 
 SERVERS: dict[str, Callable[[Path, Path, list[str]], contextlib.AbstractContextManager[Server]]] = {

@@ -118,6 +118,11 @@ def until(condition: Callable[[], bool], what: str, process: subprocess.Popen[by
         time.sleep(0.05)
 
 
+def until_open(port: int) -> None:
+    """Wait until somebody listens on a loopback port."""
+    until(lambda: _listens(port), f"somebody listens on port {port}")
+
+
 def _listens(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), 1):

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from gatepost.config import greylist, kinds, schema
 from gatepost.config.addresses import AddressList
 from gatepost.config.quantities import format_duration, parse_size
+from gatepost.config.record import check_fraction
 
 TARGET = Path(__file__).parent / "configuration.md"
 
@@ -57,8 +58,13 @@ changes; [policy.md](policy.md) tells how rules are read.
 """
 
 LISTENERS = """\
-Each entry is one listener. Without any there are three, on this machine alone: `mx` on port 2525, `submission` on 2587,
-and `submissions` on 2465 with implicit TLS."""
+Each entry is one listener. Without any, and without a `[[gate]]`, there are five, on this machine alone: `mx` on port
+2525, `submission` on 2587, `submissions` on 2465 with implicit TLS, `pop3` on 2110, and `pop3s` on 2995 with implicit
+TLS. With a `[[gate]]` and no listener there are none: then only the gates are served, and no mail is kept here."""
+
+GATES = """\
+Each entry is one gate. It has every key of a listener; rules and lists of listeners take its name like a listener's.
+See [gate.md](gate.md)."""
 
 
 CERTIFICATES = """\
@@ -97,6 +103,8 @@ def _section(title: str, text: str, model: type[BaseModel]) -> str:
         lines += [text, ""]
     if model is schema.Listener:
         lines += [LISTENERS, ""]
+    if model is schema.Gate:
+        lines += [GATES, ""]
     if model is schema.Certificate:
         lines += [CERTIFICATES, ""]
     lines += ["| key | kind | default | meaning |", "|---|---|---|---|"]
@@ -138,6 +146,8 @@ def _kind(field: FieldInfo) -> str:
     kind = _words(field.annotation)
     if any(isinstance(part, BeforeValidator) and part.func is parse_size for part in field.metadata):
         return "size"
+    if _is_fraction(field):
+        kind = "number"
     for bound in field.metadata:
         if isinstance(bound, Ge):
             kind += f", from {format_duration(float(str(bound.ge))) if 'duration' in kind else bound.ge}"
@@ -146,6 +156,10 @@ def _kind(field: FieldInfo) -> str:
         elif isinstance(bound, Le):
             kind += f" to {format_duration(float(str(bound.le))) if 'duration' in kind else bound.le}"
     return kind
+
+
+def _is_fraction(field: FieldInfo) -> bool:
+    return any(isinstance(part, BeforeValidator) and part.func is check_fraction for part in field.metadata)
 
 
 def _words(annotation: Any) -> str:
@@ -184,6 +198,8 @@ def _default(field: FieldInfo) -> str:
         return f"`[{entries}]`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if _is_fraction(field):
+        return f"`{value:g}`"
     if isinstance(value, float):
         return f'`"{format_duration(value)}"`'
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"

@@ -142,12 +142,10 @@ async def ready(world: World) -> None:
     for port in world.ports.values():
         for _ in range(400):
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                with socket.create_connection(("127.0.0.1", port), 1):
+                    break
             except OSError:
                 await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                break
 
 
 async def slow(world: World) -> list[socket.socket]:

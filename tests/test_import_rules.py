@@ -12,7 +12,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "gatepost"
 
 # From the ground up: a floor imports only from floors below it, and from itself.
 FLOORS = (
-    "errors", "wire", "tls", "queue", "policy", "greylist", "config", "net", "certs", "observe", "store", "accounts",
+    "errors", "wire", "tls", "queue", "policy", "greylist", "config", "net", "certs", "observe", "record", "store",
+    "accounts",
     "mailbox", "smtp", "pop3", "delivery", "service", "serve", "cli",
 )  # fmt: skip
 # What the library for programs is built from: importing it brings no part of a server (see test_public.py).
@@ -44,6 +45,13 @@ IMPURE = {
 # Nothing outside ``wire.upgrade`` constructs evidence, and only ``tls.evidence`` asks it to.
 MINT = "_mint_evidence"
 MAY_MINT = {"wire/upgrade.py", "tls/evidence.py"}
+
+# TLS that is not ours goes through a gate by one door (``pass_upgrade``), and octets that nobody reads by one splice.
+MAY_PASS = {
+    "pass_upgrade": {"service/gate/passing.py"},
+    "pass_on": {"service/gate/passing.py"},
+    "splice": {"service/gate/opaque.py"},
+}
 
 # Only these modules touch sockets or an event loop; everything above uses them.
 SOCKETS = {"socket", "select", "selectors"}
@@ -118,7 +126,19 @@ def test_evidence_is_constructed_by_its_mint_alone(path: Path) -> None:
         return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in {"TLSEvidence", "UpgradeReady", "EarlyHello"}, f"{path}:{node.lineno}"
+            assert node.func.id not in {"TLSEvidence", "UpgradeReady", "EarlyHello", "PassReady"}, (
+                f"{path}:{node.lineno}"
+            )
+
+
+@parametrize_modules()
+def test_what_nobody_reads_goes_through_few_doors(path: Path) -> None:
+    """The modules of the gate that let octets through unread are named; no other one can."""
+    place = str(path.relative_to(SOURCE))
+    for module, name, line in imports(path):
+        if module in ("gatepost.wire.upgrade", "gatepost.net.splice") and name in MAY_PASS:
+            assert place in MAY_PASS[name], f"{path}:{line}: {name} is not for {place}"
+        assert (module, name) != ("gatepost.net", "splice"), f"{path}:{line}: import from the module"
 
 
 def test_event_loop_upgrades_are_not_used() -> None:

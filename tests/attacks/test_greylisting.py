@@ -140,3 +140,51 @@ def test_name_server_that_never_answers_holds_up_its_own_client_only(tmp_path: P
                     other.say(b"EHLO y")
                     assert _rcpt(other, b"b@far.example").startswith(b"451")
                 assert slow.reply().startswith(b"451")
+
+
+def test_record_that_vouches_for_everybody_opens_no_door_to_others(tmp_path: Path) -> None:
+    """`+all` in the attacker's zone: he waits as anybody, and is not let in under a name that a rule spares."""
+    with FakeDNS() as dns:
+        dns.add("evil.example", "TXT", '"v=spf1 +all"')
+        dns.add("big.example", "TXT", '"v=spf1 ip4:192.0.2.0/24 -all"')
+        rules = [
+            {"senders": ["big.example"], "spf": "pass", "action": "skip"},
+            {"spf": "pass", "action": "delay"},
+        ]
+        with MailServer(
+            tmp_path, greylist={"enabled": True}, greylist_rule=rules,
+            delivery={"resolver": dns.nameserver, "hold": True},
+        ) as server, Raw(server.port("mx"), timeout=60.0) as client:  # fmt: skip
+            client.say(b"EHLO big.example")
+            for sender in (
+                b"a@evil.example",
+                b"a@big.example",
+                b'"a@big.example"@evil.example',
+                b'"@big.example"@evil.example',
+            ):
+                assert _rcpt(client, sender).startswith(b"451")
+
+
+def test_records_of_a_hostile_zone_hold_up_their_own_mail_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops, silence, and a record of the largest size: other clients are answered meanwhile, and he in the end."""
+    monkeypatch.setattr("gatepost.service.greylisting.SPF_SECONDS", 4.0)
+    with FakeDNS() as dns:
+        dns.add("loop.example", "TXT", '"v=spf1 include:loop2.example redirect=loop.example"')
+        dns.add("loop2.example", "TXT", '"v=spf1 redirect=loop.example"')
+        long = "v=spf1 " + "a " * 2000 + "+all"
+        dns.add("long.example", "TXT", " ".join(f'"{long[at : at + 250]}"' for at in range(0, len(long), 250)))
+        dns.add("huge.example", "TXT", " ".join(['"' + "v=spf1 ip4:127.0.0.1 ".ljust(250, "x") + '"'] * 100))
+        dns.silence("silent.example")
+        with MailServer(
+            tmp_path, greylist={"enabled": True}, greylist_rule=[{"spf": "pass", "action": "refuse"}],
+            delivery={"resolver": dns.nameserver, "hold": True},
+        ) as server:  # fmt: skip
+            with Raw(server.port("mx"), source="127.0.0.9", timeout=90.0) as slow:
+                slow.say(b"EHLO x")
+                slow.say(b"MAIL FROM:<a@silent.example>")
+                slow.send(b"RCPT TO:<alice@example.test>\r\n")
+                with Raw(server.port("mx"), timeout=60.0) as other:
+                    other.say(b"EHLO y")
+                    for domain in (b"loop.example", b"long.example", b"huge.example", b"none.example"):
+                        assert _rcpt(other, b"a@" + domain).startswith(b"451")
+                assert slow.reply().startswith(b"451")

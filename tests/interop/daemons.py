@@ -134,14 +134,14 @@ def dovecot(authority: TestAuthority) -> tuple[Daemon, Ports]:
             missing(f"Dovecot has no {name}: apt-get install {package}")
     if not Path("/usr/lib/dovecot/lmtp").exists():
         missing("Dovecot has no LMTP: apt-get install dovecot-lmtpd")
-    ports = {name: free_port() for name in ("pop3", "imap", "sieve", "lmtp", "submission")}
+    ports = {name: free_port() for name in ("pop3", "pop3s", "imap", "imaps", "sieve", "lmtp", "submission")}
     daemon = Daemon(authority)
     shutil.chown(daemon.directory("mail"), "mail", "mail")
     services = "".join(
         f"service {service} {{\n inet_listener {listener} {{\n  port = {ports[recipe]}\n }}\n{off}}}\n"
         for recipe, service, listener, off in (
-            ("pop3", "pop3-login", "pop3", " inet_listener pop3s {\n  port = 0\n }\n"),
-            ("imap", "imap-login", "imap", " inet_listener imaps {\n  port = 0\n }\n"),
+            ("pop3", "pop3-login", "pop3", f" inet_listener pop3s {{\n  port = {ports['pop3s']}\n  ssl = yes\n }}\n"),
+            ("imap", "imap-login", "imap", f" inet_listener imaps {{\n  port = {ports['imaps']}\n  ssl = yes\n }}\n"),
             ("sieve", "managesieve-login", "sieve", ""),
             ("lmtp", "lmtp", "lmtp", ""),
             ("submission", "submission-login", "submission", ""),
@@ -154,6 +154,7 @@ def dovecot(authority: TestAuthority) -> tuple[Daemon, Ports]:
         f"ssl_cert = <{daemon.certificate}\nssl_key = <{daemon.key}\nlog_path = {daemon.base}/daemon.log\n"
         f"hostname = {HOST}\nsubmission_relay_host = 127.0.0.1\nmail_location = maildir:{daemon.base}/mail/%u\n"
         "passdb {\n driver = static\n args = password=secret\n}\n"
+        "passdb {\n driver = static\n args = password=wonderland-1\n}\n"
         f"userdb {{\n driver = static\n args = uid=mail gid=mail home={daemon.base}/mail/%u\n}}\nfirst_valid_uid = 1\n"
         + services,
     )
@@ -174,7 +175,7 @@ def inn(authority: TestAuthority) -> tuple[Daemon, Ports]:
         "inn.conf",
         f"{paths}pathbin: {program.parent}\ndomain: {HOST}\nfromhost: {HOST}\npathhost: {HOST}\n"
         "organization: gatepost\nserver: 127.0.0.1\nhismethod: hisv6\novmethod: tradindexed\nenableoverview: true\n"
-        'mta: "/bin/true %s"\n'
+        'mta: "/bin/true %s"\nnnrpdloadlimit: 0\n'  # it would refuse service on a busy machine
         f"tlscafile: {daemon.base}/ca.pem\ntlscertfile: {daemon.certificate}\ntlskeyfile: {daemon.key}\n",
     )
     daemon.write(

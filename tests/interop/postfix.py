@@ -142,6 +142,10 @@ class Postfix:
         settings = [f"{key} = {value}" for key, value in parameters.items()]
         done = run([require("postconf", "postfix"), "-c", self.base / "conf", "-e", *settings])
         assert done.code == 0, done.said
+        self.reload()
+
+    def reload(self) -> None:
+        """Put changed files in force."""
         self._command("reload")
 
     def queue(self) -> str:

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import poplib
-import re
 import shutil
 import ssl
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.interop.letters import Letter, letter
-from tests.interop.patience import PATIENCE
+from tests.interop.pop3_readers import (
+    PASSWORD,
+    READER,
+    ROADS,
+    WRITER,
+    by_hand,
+    curl,
+    fetched,
+    fetchmail,
+    getmail,
+    in_maildir,
+    log_on,
+    mpop,
+    mutt,
+    mutt_fetches,
+    put_mail,
+)
 from tests.interop.programs import Done, require, require_root, run
 from tests.interop.running import Gatepost
-from tests.interop.terminal import run_on_terminal
 
-from gatepost.mailbox import deliver, unique_name
 from gatepost.testing.ca import TestAuthority
 
 pytestmark = pytest.mark.interop
 
-READER, WRITER, PASSWORD = "reader@example.test", "writer@example.test", "wonderland-1"
-ROADS = {"pop3": False, "pop3s": True}
 _NOBODY = 65534
-# fetchmail says how it fetched, getmail that it knows no sender. The messages here begin with another field.
-_ADDED = re.compile(rb"\A(?:(?:Received|Return-Path):[^\n]*\n(?:[ \t][^\n]*\n)*)+")
 
 
 @pytest.fixture(scope="module")
@@ -55,56 +61,13 @@ def listener(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def put_mail(box: Path) -> list[Letter]:
-    for path in [*box.glob("new/*"), *box.glob("cur/*")]:
-        path.unlink()
-    letters = [letter(WRITER, READER), letter(WRITER, READER, attachment=300_000)]
-    for place, each in enumerate(letters):
-        path = deliver(box, [each.crlf], unique=unique_name(1000.0 + place, each.token, READER, "mx.example.test"))
-        if not place:
-            path.rename(box / "cur" / f"{path.name}:2,S")
-    return letters
-
-
-def in_maildir(directory: Path) -> list[bytes]:
-    """What a client stored, the smallest first, without the lines that it put on top."""
-    found = sorted((path.read_bytes() for path in directory.glob("new/*")), key=len)
-    return [_ADDED.sub(b"", content.replace(b"\r\n", b"\n")) for content in found]
-
-
-def fetched(mail: list[Letter], directory: Path) -> None:
-    """Everything arrived, octet for octet."""
-    assert in_maildir(directory) == [each.lf for each in mail]
-
-
-def new_maildir(directory: Path) -> Path:
-    for name in ("tmp", "new", "cur"):
-        (directory / "fetched" / name).mkdir(parents=True)
-    return directory / "fetched"
-
-
-def new_mda(directory: Path) -> Path:
-    """A program that stores what it is given: some clients store nothing themselves as root."""
-    mda = directory / "mda"
-    mda.write_text(f'#!/bin/sh\ncat > "{new_maildir(directory)}/new/$$"\n')
-    mda.chmod(0o700)
-    return mda
-
-
 # curl
-
-
-def _curl(server: Gatepost, listener: str, number: int, *, ca: Path | None = None, host: str = "localhost") -> Done:
-    scheme = "pop3s" if ROADS[listener] else "pop3"
-    url = f"{scheme}://{host}:{server.ports[listener]}/{number}"
-    command: list[str | Path] = [require("curl", "curl"), "--silent", "--show-error", "--ssl-reqd"]
-    return run([*command, "--cacert", ca or server.ca_file, "--user", f"{READER}:{PASSWORD}", url])
 
 
 def test_curl_fetches_over_verified_tls(server: Gatepost, mail: list[Letter], listener: str) -> None:
     """Octet for octet, with CRLF line ends."""
     for number, each in enumerate(mail, 1):
-        done = _curl(server, listener, number)
+        done = curl(server, listener, number)
         assert done.code == 0, done.said
         assert done.out == each.crlf
 
@@ -113,42 +76,18 @@ def test_curl_refuses_a_wrong_authority_and_a_wrong_name(
     server: Gatepost, mail: list[Letter], listener: str, wrong_ca: Path
 ) -> None:
     """No password is sent."""
-    assert _curl(server, listener, 1, ca=wrong_ca).code == 60
-    assert _curl(server, listener, 1, host="127.0.0.1").code == 60
+    assert curl(server, listener, 1, ca=wrong_ca).code == 60
+    assert curl(server, listener, 1, host="127.0.0.1").code == 60
 
 
 # fetchmail
-
-
-def _fetchmail(
-    server: Gatepost, listener: str, directory: Path, *, ca: Path | None = None, host: str = "localhost"
-) -> Done:
-    mda = new_mda(directory)
-    tls = "ssl" if ROADS[listener] else ""
-    rc = directory / "fetchmailrc"
-    rc.write_text(
-        f"poll {host} protocol POP3 port {server.ports[listener]} uidl\n"
-        f'  user "{READER}" password "{PASSWORD}" {tls} sslproto tls1.2+ sslcertck sslcertfile {ca or server.ca_file}\n'
-        f'  fetchall keep no rewrite no mimedecode mda "{mda}"\n'
-    )
-    rc.chmod(0o600)
-    command: list[str | Path] = [
-        require("fetchmail", "fetchmail"),
-        "-f",
-        rc,
-        "--pidfile",
-        directory / "pid",
-        "--nosyslog",
-        "-v",
-    ]
-    return run(command, env={"HOME": str(directory), "FETCHMAILHOME": str(directory), "LC_ALL": "C"})
 
 
 def test_fetchmail_fetches_over_verified_tls(
     server: Gatepost, mail: list[Letter], listener: str, tmp_path: Path
 ) -> None:
     """With UIDL, keeping what is on the server."""
-    done = _fetchmail(server, listener, tmp_path)
+    done = fetchmail(server, listener, tmp_path)
     assert done.code == 0, done.said
     fetched(mail, tmp_path / "fetched")
 
@@ -159,7 +98,7 @@ def test_fetchmail_refuses_a_wrong_authority_and_a_wrong_name(
     """Nothing is fetched."""
     for name, ca, host in (("ca", wrong_ca, "localhost"), ("name", server.ca_file, "127.0.0.1")):
         (tmp_path / name).mkdir()
-        done = _fetchmail(server, listener, tmp_path / name, ca=ca, host=host)
+        done = fetchmail(server, listener, tmp_path / name, ca=ca, host=host)
         assert done.code not in (0, 1), done.said
         assert in_maildir(tmp_path / name / "fetched") == []
 
@@ -167,43 +106,24 @@ def test_fetchmail_refuses_a_wrong_authority_and_a_wrong_name(
 # mpop
 
 
-def _mpop(
-    server: Gatepost,
-    listener: str,
-    directory: Path,
-    *,
-    ca: Path | None = None,
-    host: str = "localhost",
-    method: str = "user",
-    keep: bool = True,
-) -> Done:
-    box = new_maildir(directory)
-    starttls = "off" if ROADS[listener] else "on"
-    command = [require("mpop", "mpop"), f"--host={host}", f"--port={server.ports[listener]}", "--tls=on"]
-    command += [f"--tls-starttls={starttls}", f"--tls-trust-file={ca or server.ca_file}", f"--auth={method}"]
-    command += [f"--user={READER}", f"--passwordeval=echo {PASSWORD}", f"--delivery=maildir,{box}"]
-    command += ["--received-header=off", f"--keep={'on' if keep else 'off'}", f"--uidls-file={directory / 'uidls'}"]
-    return run(command, env={"HOME": str(directory)})
-
-
 @pytest.mark.parametrize("method", ["user", "plain", "scram-sha-256"])
 def test_mpop_fetches_over_verified_tls(
     server: Gatepost, mail: list[Letter], listener: str, tmp_path: Path, method: str
 ) -> None:
     """With its own login, with PLAIN and with SCRAM; then nothing is new, by the unique ids."""
-    done = _mpop(server, listener, tmp_path, method=method)
+    done = mpop(server, listener, tmp_path, method=method)
     assert done.code == 0, done.said
     fetched(mail, tmp_path / "fetched")
     for path in (tmp_path / "fetched" / "new").iterdir():
         path.unlink()
     shutil.rmtree(tmp_path / "fetched")
-    assert _mpop(server, listener, tmp_path, method=method).code == 0
+    assert mpop(server, listener, tmp_path, method=method).code == 0
     assert in_maildir(tmp_path / "fetched") == []
 
 
 def test_mpop_deletes_what_it_fetched(server: Gatepost, mail: list[Letter], tmp_path: Path) -> None:
     """DELE and QUIT: the mailbox is empty afterwards."""
-    done = _mpop(server, "pop3", tmp_path, keep=False)
+    done = mpop(server, "pop3", tmp_path, keep=False)
     assert done.code == 0, done.said
     fetched(mail, tmp_path / "fetched")
     box = server.mailbox(READER)
@@ -216,36 +136,17 @@ def test_mpop_refuses_a_wrong_authority_and_a_wrong_name(
     """Nothing is fetched."""
     (tmp_path / "ca").mkdir()
     (tmp_path / "name").mkdir()
-    assert _mpop(server, listener, tmp_path / "ca", ca=wrong_ca).code != 0
-    assert _mpop(server, listener, tmp_path / "name", host="127.0.0.1").code != 0
+    assert mpop(server, listener, tmp_path / "ca", ca=wrong_ca).code != 0
+    assert mpop(server, listener, tmp_path / "name", host="127.0.0.1").code != 0
     assert in_maildir(tmp_path / "ca" / "fetched") == in_maildir(tmp_path / "name" / "fetched") == []
 
 
 # getmail6, which has no STLS
 
 
-def _getmail(server: Gatepost, directory: Path, *, ca: Path | None = None) -> Done:
-    mda = new_mda(directory)
-    (directory / "getmailrc").write_text(
-        "[retriever]\ntype = SimplePOP3SSLRetriever\n"
-        f"server = localhost\nport = {server.ports['pop3s']}\nusername = {READER}\npassword = {PASSWORD}\n"
-        f"ca_certs = {ca or server.ca_file}\n"
-        f"[destination]\ntype = MDA_external\npath = {mda}\nallow_root_commands = true\n"
-        "[options]\ndelivered_to = false\nreceived = false\nread_all = true\ndelete = false\n"
-    )
-    command: list[str | Path] = [
-        require("getmail", "getmail6"),
-        "--getmaildir",
-        directory,
-        "--rcfile",
-        directory / "getmailrc",
-    ]
-    return run(command, env={"HOME": str(directory)})
-
-
 def test_getmail_fetches_over_verified_tls(server: Gatepost, mail: list[Letter], tmp_path: Path) -> None:
     """TLS from the first octet."""
-    done = _getmail(server, tmp_path)
+    done = getmail(server, tmp_path)
     assert done.code == 0, done.said
     fetched(mail, tmp_path / "fetched")
 
@@ -254,35 +155,16 @@ def test_getmail_refuses_a_wrong_authority(
     server: Gatepost, mail: list[Letter], tmp_path: Path, wrong_ca: Path
 ) -> None:
     """Nothing is fetched."""
-    _getmail(server, tmp_path, ca=wrong_ca)  # its exit code does not say
+    getmail(server, tmp_path, ca=wrong_ca)  # its exit code does not say
     assert in_maildir(tmp_path / "fetched") == []
 
 
 # mutt
 
 
-def _mutt(command: list[str | Path], keys: str, directory: Path, *settings: str) -> Done:
-    configuration = directory / "muttrc"
-    lines = (
-        f"folder={directory}",
-        "mbox_type=Maildir confirmcreate=no confirmappend=no copy=no quit=yes move=no delete=yes",
-        *settings,
-    )  # without a folder it asks
-    configuration.write_text("\n".join(f"set {line}" for line in lines) + f'\npush "{keys}"\n')
-    words = [require("mutt", "mutt"), "-n", "-F", configuration, *command]
-    return run_on_terminal(words, env={"HOME": str(directory)}, seconds=3 * PATIENCE)
-
-
-def _mutt_fetches(server: Gatepost, listener: str, directory: Path, ca: Path) -> Done:
-    url = f"{'pops' if ROADS[listener] else 'pop'}://{READER.replace('@', '%40')}@localhost:{server.ports[listener]}/"
-    settings = (f'pop_pass="{PASSWORD}" pop_authenticators="user" pop_delete=no', f'certificate_file="{ca}"')
-    tls = "ssl_starttls=yes ssl_force_tls=yes ssl_verify_host=yes header_cache="
-    return _mutt(["-f", url], f"<copy-message>{directory}/out<enter><exit>", directory, *settings, tls)
-
-
 def test_mutt_fetches_over_verified_tls(server: Gatepost, mail: list[Letter], listener: str, tmp_path: Path) -> None:
     """It opens the mailbox over POP3 and copies the first message; only its own status lines are added."""
-    done = _mutt_fetches(server, listener, tmp_path, server.ca_file)
+    done = mutt_fetches(server, listener, tmp_path, server.ca_file)
     (copied,) = [path.read_bytes() for path in [*tmp_path.glob("out/new/*"), *tmp_path.glob("out/cur/*")]]
     header, _, body = copied.partition(b"\n\n")
     assert f"Subject: {mail[0].token}".encode() in header, done.said
@@ -292,23 +174,9 @@ def test_mutt_fetches_over_verified_tls(server: Gatepost, mail: list[Letter], li
 # poplib and openssl s_client
 
 
-def _poplib(server: Gatepost, listener: str, *, ca: Path | None = None, host: str = "localhost") -> poplib.POP3:
-    context = ssl.create_default_context(cafile=str(ca or server.ca_file))
-    if ROADS[listener]:
-        return poplib.POP3_SSL(host, server.ports[listener], timeout=PATIENCE, context=context)
-    client = poplib.POP3(host, server.ports[listener], timeout=PATIENCE)
-    try:
-        client.stls(context)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the failed handshake has closed it
-            client.close()
-        raise
-    return client
-
-
 def test_poplib_fetches_over_verified_tls(server: Gatepost, mail: list[Letter], listener: str) -> None:
     """All the commands that it has."""
-    client = _poplib(server, listener)
+    client = log_on(server, listener)
     client.utf8()
     client.user(READER)
     client.pass_(PASSWORD)
@@ -328,36 +196,14 @@ def test_poplib_fetches_over_verified_tls(server: Gatepost, mail: list[Letter], 
 def test_poplib_refuses_a_wrong_authority_and_a_wrong_name(server: Gatepost, listener: str, wrong_ca: Path) -> None:
     """The certificate is really looked at."""
     with pytest.raises(ssl.SSLCertVerificationError):
-        _poplib(server, listener, ca=wrong_ca)
+        log_on(server, listener, ca=wrong_ca)
     with pytest.raises(ssl.SSLCertVerificationError):
-        _poplib(server, listener, host="127.0.0.1")
+        log_on(server, listener, host="127.0.0.1")
 
 
 def test_person_with_openssl_reads_a_message(server: Gatepost, mail: list[Letter], listener: str) -> None:
     """openssl s_client, typed by hand, with verification of chain and name."""
-    command = [require("openssl", "openssl"), "s_client", "-connect", f"127.0.0.1:{server.ports[listener]}"]
-    command += ["-CAfile", str(server.ca_file), "-verify_return_error", "-verify_hostname", "mx.example.test", "-quiet"]
-    command += [] if ROADS[listener] else ["-starttls", "pop3"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
-        assert client.stdin is not None
-        assert client.stdout is not None
-        if ROADS[listener]:
-            assert client.stdout.readline().startswith(b"+OK")
-        for line in (f"USER {READER}", f"PASS {PASSWORD}"):
-            client.stdin.write(line.encode() + b"\r\n")
-            client.stdin.flush()
-            assert client.stdout.readline().startswith(b"+OK")
-        client.stdin.write(b"RETR 1\r\n")
-        client.stdin.flush()
-        assert client.stdout.readline().startswith(b"+OK")
-        lines = iter(client.stdout.readline, b".\r\n")
-        content = b"".join(line.removeprefix(b".") for line in lines)
-        assert content == mail[0].crlf
-        client.stdin.write(b"QUIT\r\n")
-        client.stdin.flush()
-        assert client.stdout.readline().startswith(b"+OK")
-        client.stdin.close()
-        client.wait(PATIENCE)
+    assert by_hand(server, listener, "mx.example.test") == mail[0].crlf
 
 
 # From one end to the other, and beside other programs
@@ -378,7 +224,7 @@ def test_message_sent_with_swaks_is_fetched_as_it_was_sent(server: Gatepost, tmp
     done = run(command)
     assert done.code == 0, done.said
     arrived = server.arrived(READER, sent.token)
-    done = _curl(server, listener, 1)
+    done = curl(server, listener, 1)
     assert done.code == 0, done.said
     assert done.out.endswith(sent.crlf)
     trace = done.out[: -len(sent.crlf)]
@@ -389,7 +235,7 @@ def test_message_sent_with_swaks_is_fetched_as_it_was_sent(server: Gatepost, tmp
 
 def test_user_list_shows_size_and_last_login(server: Gatepost, mail: list[Letter]) -> None:
     """What an operator asks first."""
-    assert _curl(server, "pop3s", 1).code == 0
+    assert curl(server, "pop3s", 1).code == 0
     (reader,) = [user for user in server.ask("user", "list") if user["address"] == READER]
     assert (reader["messages"], reader["bytes"]) == (2, sum(len(each.lf) for each in mail))
     assert reader["last_login"] is not None
@@ -399,7 +245,7 @@ def test_user_list_shows_size_and_last_login(server: Gatepost, mail: list[Letter
 
 
 def _unique_ids(server: Gatepost) -> list[bytes]:
-    client = _poplib(server, "pop3s")
+    client = log_on(server, "pop3s")
     client.user(READER)
     client.pass_(PASSWORD)
     ids = [line.split()[1] for line in client.uidl()[1]]
@@ -424,11 +270,11 @@ def test_dovecot_and_mutt_read_the_maildir_and_the_ids_stay(authority: TestAutho
             assert all("F" in path.name.rpartition(":2,")[2] for path in box.glob("*/1*"))
             assert _unique_ids(server) == before
             keys = f"<copy-message>{directory}/copied<enter><clear-flag>!<sync-mailbox><exit>"
-            done = _mutt(["-f", box], keys, directory)
+            done = mutt(["-f", box], keys, directory)
             assert [*directory.glob("copied/*/*")], done.said
             assert len([path for path in box.glob("*/1*") if "F" in path.name.rpartition(":2,")[2]]) == 1, done.said
             assert _unique_ids(server) == before
-            client = _poplib(server, "pop3")
+            client = log_on(server, "pop3")
             client.user(READER)
             client.pass_(PASSWORD)
             assert b"\r\n".join(client.retr(1)[1]) + b"\r\n" == mail[0].crlf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,16 @@ def test_example_configuration_is_accepted() -> None:
     """The example can be copied."""
     config = load(ROOT / "gatepost.example.toml")
     assert [listener.name for listener in config.listener] == ["mx", "submission", "submissions", "pop3", "pop3s"]
+
+
+def test_every_gate_of_its_page_is_accepted(tmp_path: Path) -> None:
+    """The examples of docs/gate.md can be copied: each is a whole configuration."""
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "gate.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    for block in blocks:
+        (tmp_path / "gatepost.toml").write_text(block)
+        config = load(tmp_path / "gatepost.toml")
+        assert config.gates_only and config.gate
 
 
 def test_man_pages_cover_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,14 +196,17 @@ def check_revocations(setting: str, path: Path, at: float) -> Checked:
     if not lists:
         checked.findings.append(Finding("error", "unusable", "holds no revocation list"))
     for each in lists:
-        end = each.next_update_utc
+        end, issuer = each.next_update_utc, ascii(each.issuer.rfc4514_string())[1:-1]
         if end is None:
-            continue
-        issuer = ascii(each.issuer.rfc4514_string())[1:-1]
-        if end.timestamp() < at:
+            text = f"the list of {issuer} ({len(each)} revoked) does not say when the next one comes"
+            checked.findings.append(Finding("note", "crl-endless", text))
+        elif end.timestamp() < at:
             text = f"the list of {issuer} ran out on {end:%F %T} UTC: no certificate that needs it is accepted"
             checked.findings.append(Finding("error", "crl-expired", text, "fetch the current one"))
         elif end.timestamp() - at < _CRL_WARNING_DAYS * DAY:
             text = f"the list of {issuer} runs out on {end:%F %T} UTC"
             checked.findings.append(Finding("warning", "crl-expires-soon", text, "fetch the next one"))
+        else:
+            text = f"the list of {issuer} ({len(each)} revoked) is good until {end:%F %T} UTC"
+            checked.findings.append(Finding("note", "crl-good", text))
     return checked

@@ -12,7 +12,11 @@ from gatepost.cli.settings import Settings, common_options, pass_settings
 from gatepost.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gatepost.config.schema import Config
+
+_LOOKED_AT = 1 << 20  # octets of a file with a certificate
 
 
 @click.group("config")
@@ -28,7 +32,8 @@ def check(settings: Settings, full: bool) -> int:
     """Look for every problem in the configuration, without starting.
 
     Exits with 0 when there is none and 78 when there are some. With --full it also looks at what the configuration
-    names: run it as the user that starts the server.
+    names: run it as the user that starts the server. Without, files need not be there; a client certificate that is
+    there must have its key with it.
     """
     from gatepost.config.load import load_with_sources
 
@@ -39,7 +44,7 @@ def check(settings: Settings, full: bool) -> int:
             raise
         print_json({"ok": False, "problems": list(error.problems)})
         return exits.CONFIG
-    problems = _alias_problems(config)
+    problems = [*_alias_problems(config), *_keyless(config)]
     if full:
         from gatepost.cli.surroundings import survey
 
@@ -63,6 +68,27 @@ def _alias_problems(config: Config) -> list[str]:
         where = config.place("aliases") or "built-in defaults"
         return [f"{where}: {problem}" for problem in error.problems or (error.message,)]
     return []
+
+
+def _keyless(config: Config) -> list[str]:
+    """Client certificates that are there without their keys; what is not there, or not ours to read, is no matter."""
+    problems = []
+    named = [("outbound", at, rule.client_certificate) for at, rule in enumerate(config.outbound)]
+    named += [("backend", at, backend.client_certificate) for at, backend in enumerate(config.backend)]
+    for table, at, file in named:
+        try:
+            content = b"" if file is None else _beginning(file)
+        except OSError:
+            continue
+        if b"-----BEGIN CERTIFICATE-----" in content and b"PRIVATE KEY-----" not in content:
+            where = f"{config.place(table, at)}: {table}[{at}].client_certificate"
+            problems.append(f"{where}: {file} holds no private key: put the key into the same file")
+    return problems
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(_LOOKED_AT)
 
 
 @command.command("show")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepost.cli.greylist import explain as greylist_explain
 from gatepost.cli.output import print_json, printable
 from gatepost.cli.settings import Settings, common_options, pass_settings
 
@@ -38,6 +39,7 @@ def inbound(settings: Settings, address: str, listener: str | None) -> None:
     """
     from gatepost.config.lists import ListFiles
     from gatepost.config.policies import ground_of, inbound_policy
+    from gatepost.config.schema import Gate
     from gatepost.policy.explain import explain_inbound
 
     client, config = _address(address, "ADDRESS"), settings.config()
@@ -45,8 +47,12 @@ def inbound(settings: Settings, address: str, listener: str | None) -> None:
     _show(
         settings,
         [
-            explain_inbound(policy.decide(client, ground_of(config, each)), protocol=each.protocol)
-            for each in _listeners(config.listener, listener)
+            explain_inbound(
+                policy.decide(client, ground_of(config, each)),
+                protocol=each.protocol,
+                gate=each.mode if isinstance(each, Gate) else "",
+            )
+            for each in _listeners(config.listeners, listener)
         ],
     )
 
@@ -102,6 +108,9 @@ def relay(
     from gatepost.config.policies import relaying
 
     _show(settings, explanations(config, client, certificate, _listeners(relaying(config), listener)))
+
+
+command.add_command(greylist_explain, "greylist")
 
 
 def _show(settings: Settings, explanations: list[Explanation]) -> None:

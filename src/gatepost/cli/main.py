@@ -17,6 +17,7 @@ from gatepost.errors import ConfigError, GatepostError
 # Name of a command: the module that has it, under the same name (``list`` in ``queue`` is the command's own affair).
 COMMANDS: Final = {
     "serve": "serve",
+    "gate": "gate",
     "reload": "reload",
     "status": "status",
     "connect": "connect",
@@ -27,6 +28,7 @@ COMMANDS: Final = {
     "config": "config",
     "explain": "explain",
     "greylist": "greylist",
+    "record": "record",
     "import": "import_",
     "backup": "backup",
     "completion": "completion",

@@ -32,13 +32,18 @@ def command(settings: Settings) -> None:
             "configuration": answer.get("config") or "built-in defaults",
             "data": answer.get("data"),
             "runs as": answer.get("user"),
-            "queue": _queue(answer, now),
+            **_queue_field(answer, now),
         }
     )
     _tables(answer, now)
     _certificates(answer)
     if settings.verbosity > 0:
         _counters(answer)
+
+
+def _queue_field(answer: dict[str, Any], now: float) -> dict[str, str]:
+    """Nothing where there are gates only."""
+    return {"queue": _queue(answer, now)} if "queue" in answer or "queue_error" in answer else {}
 
 
 def _queue(answer: dict[str, Any], now: float) -> str:
@@ -56,21 +61,25 @@ def _queue(answer: dict[str, Any], now: float) -> str:
 
 
 def _tables(answer: dict[str, Any], now: float) -> None:
+    listeners = answer.get("listeners") or ()
+    gates = any("backend" in each for each in listeners)
     click.echo()
     print_table(
-        ("listener", "protocol", "tls", "starttls", "addresses"),
+        ("listener", "protocol", "tls", "starttls", *(("behind",) if gates else ()), "addresses"),
         [
             (
                 each.get("name"),
                 each.get("protocol"),
                 each.get("tls"),
-                each.get("starttls") if each.get("tls") != "implicit" else "",
+                _starttls(each),
+                *((each.get("backend", ""),) if gates else ()),
                 " ".join(map(str, each.get("addresses") or ())),
             )
-            for each in answer.get("listeners") or ()
+            for each in listeners
         ],
         empty="no listeners",
     )
+    _backends(answer)
     click.echo()
     print_table(
         ("process", "pid", "state", "up", "restarts"),
@@ -86,6 +95,39 @@ def _tables(answer: dict[str, Any], now: float) -> None:
         ],
         empty="no processes",
     )
+
+
+def _starttls(listener: dict[str, Any]) -> object:
+    if listener.get("mode") in ("pass", "refuse"):
+        return listener["mode"]
+    return listener.get("starttls") if listener.get("tls") != "implicit" else ""
+
+
+def _backends(answer: dict[str, Any]) -> None:
+    """The servers behind gates; how many are up is what one of the gate's processes found."""
+    backends = answer.get("backends") or ()
+    if not backends:
+        return
+    counters = answer.get("counters") or {}
+    click.echo()
+    print_table(
+        ("backend", "tls", "client", "up", "down", "servers"),
+        [
+            (
+                each.get("name"),
+                each.get("tls"),
+                each.get("client"),
+                *(_servers(counters, each.get("name"), state) for state in ("up", "down")),
+                " ".join(map(str, each.get("servers") or ())),
+            )
+            for each in backends
+        ],
+        empty="no backends",
+    )
+
+
+def _servers(counters: dict[str, float], backend: object, state: str) -> str:
+    return f"{counters.get(f'gate_backend_servers{{backend={backend},state={state}}}', 0):g}"
 
 
 def _certificates(answer: dict[str, Any]) -> None:

@@ -51,10 +51,11 @@ def _certificate(config: Config) -> Iterator[str]:
 
 def _prepared(config: Config) -> Iterator[str]:
     """What a start would find while it prepares, and a password that others may read."""
+    from gatepost.record.configured import check_recording
     from gatepost.serve.preparation import check_clients, check_delivery, check_handshake
     from gatepost.service.greylisting import check_greylisting
 
-    for check in (check_handshake, check_clients, check_delivery, check_greylisting):
+    for check in (check_handshake, check_clients, check_delivery, check_greylisting, check_recording):
         try:
             check(config)
         except GatepostError as error:
@@ -73,7 +74,7 @@ def _rules(config: Config) -> Iterator[str]:
         relay_policy(config, ListFiles())
         refused_senders(config, ListFiles())
         policy = inbound_policy(config, ListFiles())
-        for decision in policy.handshakes(ground_of(config, each) for each in config.listener).values():
+        for decision in policy.handshakes(ground_of(config, each) for each in config.listeners).values():
             if not decision.handshake.possible:
                 yield f"{decision.rule}: {decision.facts.address} can speak no version of TLS that they leave"
     except GatepostError as error:
@@ -109,7 +110,7 @@ def _served(config: Config) -> set[str]:
 
 def _ports(config: Config) -> Iterator[str]:
     served = _served(config)
-    binds = [(f'listener "{each.name}"', text) for each in config.listener for text in each.bind]
+    binds = [(f'listener "{each.name}"', text) for each in config.listeners for text in each.bind]
     if config.metrics.bind:
         binds.append(("metrics.bind", config.metrics.bind))
     for owner, text in binds:

@@ -13,6 +13,7 @@ input nothing is sent; the peer may go on until it closes or is silent for ``wai
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import sys
@@ -144,19 +145,32 @@ class Input:
 
 
 @final
-class _Screen:
+class Screen:
     """Standard output: escaped on a terminal, as it came elsewhere."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._held = ""  # a CR that may belong to a line end of which the rest is still to come
 
     def show(self, data: bytes) -> None:
         if self._terminal:
-            lines = data.decode("utf-8", "backslashreplace").split("\n")
-            sys.stdout.write("\n".join(_on_terminal(line) for line in lines))
+            self._write(self._held + self._decoder.decode(data))
         else:
             sys.stdout.buffer.write(data)
         sys.stdout.flush()
+
+    def finish(self) -> None:
+        """Nothing comes any more: show what was held back."""
+        if self._terminal and (rest := self._held + self._decoder.decode(b"", final=True)):
+            self._held = ""
+            sys.stdout.write(_on_terminal(rest))
+            sys.stdout.flush()
+
+    def _write(self, text: str) -> None:
+        self._held = "\r" if text.endswith("\r") else ""
+        *lines, rest = text.removesuffix(self._held).split("\n")
+        sys.stdout.write("\n".join(_on_terminal(each) for each in (*(line.removesuffix("\r") for line in lines), rest)))
 
 
 def _quit_quietly() -> NoReturn:
@@ -166,7 +180,7 @@ def _quit_quietly() -> NoReturn:
 
 
 def _on_terminal(line: str) -> str:
-    return "\t".join(printable(part) for part in line.removesuffix("\r").split("\t"))
+    return "\t".join(printable(part) for part in line.split("\t"))
 
 
 @final
@@ -180,7 +194,7 @@ class _Talk:
         self._source: Final = source
         self._manner: Final = manner
         self._greeting: Final = greeting
-        self._screen: Final = _Screen()
+        self._screen: Final = Screen()
         self._heard: Final = asyncio.Event()
         self._streaming = False
 
@@ -199,6 +213,8 @@ class _Talk:
             for task in (hearing, saying):
                 task.cancel()
             await asyncio.gather(hearing, saying, return_exceptions=True)
+            with contextlib.suppress(BrokenPipeError):
+                self._screen.finish()
 
     async def _linger(self, hearing: asyncio.Task[int]) -> int:
         """The input is over: hear what still comes."""

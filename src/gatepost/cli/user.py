@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gatepost.mailbox import Usage
     from gatepost.wire.sasl.secret import Secret
 
+WITHOUT_CONSENT = 1
 _CODES = {"missing": exits.NO_USER, "exists": exits.CANNOT_CREATE}
 
 
@@ -109,19 +111,38 @@ def passwd(settings: Settings, address: str, password_stdin: bool, generate: boo
 
 @command.command("delete")
 @click.argument("address")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @common_options
 @pass_settings
-def delete(settings: Settings, address: str) -> None:
-    """Delete a user. The mailbox on disk stays."""
+def delete(settings: Settings, address: str, yes: bool) -> None:
+    """Delete a user. The mailbox on disk stays.
+
+    On a terminal it asks first; a script is not asked.
+    """
     from gatepost.mailbox.names import mailbox_root
 
     with _users(settings) as users:
         account = users.find(address)
+        if account is not None and not yes and _interactive():
+            _be_sure(account.address)
         users.delete(address)
     name = account.address if account else address
     mailbox = mailbox_root(settings.config().data, name)
     kept = f"the mailbox stays: {mailbox}" if mailbox.exists() else "it had no mailbox yet"
     _tell(settings, name, None, f"deleted {name}; {kept}")
+
+
+def _interactive() -> bool:
+    return sys.stdin.isatty()
+
+
+def _be_sure(address: str) -> None:
+    """Ask whether a user is really to be deleted.
+
+    :raises CommandError: when not.
+    """
+    if not click.confirm(f"Delete {address}, who can then no longer log in or get mail?", err=True):
+        raise CommandError("nothing was deleted", WITHOUT_CONSENT)
 
 
 @command.command("disable")

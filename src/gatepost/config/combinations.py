@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gatepost.config.endpoints import parse_bind
+from gatepost.config.gate_combinations import impossible_gates
 from gatepost.config.greylist_combinations import impossible_greylisting
 from gatepost.config.problems import Key, Problem
 from gatepost.config.quantities import parse_duration
+from gatepost.config.record_combinations import impossible_recording
 from gatepost.config.routing_combinations import impossible_routing
 from gatepost.config.rule_combinations import impossible_rules
 
@@ -26,11 +28,13 @@ def impossible(tables: Mapping[str, Any]) -> list[Problem]:
     return [
         *_tls(_table(tables.get("tls"))),
         *_certificates(tables.get("certificate"), _table(tables.get("tls")).get("certificate")),
-        *_listeners(tables.get("listener"), _table(tables.get("metrics")).get("bind")),
+        *_listeners(tables),
         *_delivery(_table(tables.get("delivery"))),
         *impossible_rules(tables),
         *impossible_routing(tables),
+        *impossible_gates(tables),
         *impossible_greylisting(tables),
+        *impossible_recording(tables),
         *_domains(tables.get("domains")),
         *_reflector(_table(tables.get("reflector")).get("address"), tables.get("domains")),
     ]
@@ -63,19 +67,31 @@ def _certificates(certificates: object, first: object) -> Iterator[Problem]:
         seen.add(str(file))
 
 
-def _listeners(listeners: object, metrics: object) -> Iterator[Problem]:
-    names: dict[str, int] = {}
+def _listeners(tables: Mapping[str, Any]) -> Iterator[Problem]:
+    """Names and addresses are of one listener or gate each."""
+    names: set[str] = set()
     binds: dict[tuple[str, int], str] = {}
-    for index, listener in enumerate(listeners if isinstance(listeners, list | tuple) else ()):
-        table = _table(listener)
-        yield from _listener(index, table)
-        name = table.get("name")
-        if isinstance(name, str) and names.setdefault(name, index) != index:
-            yield Problem(("listener", index, "name"), f'a second listener with the name "{name}"')
-        if isinstance(name, str) and name in _TAKEN:
-            yield Problem(("listener", index, "name"), f'"{name}" is the name of {_TAKEN[name]}; choose another')
-        yield from _binds(("listener", index, "bind"), table.get("bind"), f'listener "{name}"', binds)
-    yield from _binds(("metrics", "bind"), metrics, "[metrics]", binds)
+    for kind in ("listener", "gate"):
+        found = tables.get(kind)
+        for index, entry in enumerate(found if isinstance(found, list | tuple) else ()):
+            table = _table(entry)
+            if kind == "listener":
+                yield from _listener(index, table)
+            name = table.get("name")
+            if isinstance(name, str) and name in names:
+                yield Problem((kind, index, "name"), f'a second {_kind_of(name, tables)} with the name "{name}"')
+            if isinstance(name, str) and name in _TAKEN:
+                yield Problem((kind, index, "name"), f'"{name}" is the name of {_TAKEN[name]}; choose another')
+            names.add(str(name))
+            yield from _binds((kind, index, "bind"), table.get("bind"), f'{kind} "{name}"', binds)
+    yield from _binds(("metrics", "bind"), _table(tables.get("metrics")).get("bind"), "[metrics]", binds)
+
+
+def _kind_of(name: str, tables: Mapping[str, Any]) -> str:
+    """What has a name already."""
+    found = tables.get("listener")
+    first = (_table(each).get("name") for each in (found if isinstance(found, list | tuple) else ()))
+    return "listener" if name in first else "gate"
 
 
 def _listener(index: int, table: Mapping[str, Any]) -> Iterator[Problem]:

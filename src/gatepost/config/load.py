@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -18,6 +18,7 @@ from gatepost.config.greylist import GreylistRule
 from gatepost.config.kinds import AddressEntries, ExemptEntries
 from gatepost.config.locate import Key
 from gatepost.config.problems import Problem
+from gatepost.config.record import RecordRule
 from gatepost.config.schema import Config, Inbound, Outbound, Relay
 from gatepost.errors import ConfigError
 
@@ -63,6 +64,24 @@ def reload(config: Config) -> Config:
     :raises ConfigError: with every problem.
     """
     return load(config.source, data=config.given_data)
+
+
+def build(tables: Mapping[str, Any], name: Callable[[Key], str] | None = None) -> Config:
+    """A configuration from tables that no file has.
+
+    :param name: what the user calls a key, for the problems; by default the key as it stands in a file.
+    :raises ConfigError: with every problem.
+    """
+    given = _tuples(dict(tables))
+    problems = impossible(given)
+    try:
+        config = Config.model_validate(given)
+    except ValidationError as error:
+        problems += _problems(error.errors(include_url=False, include_input=True))
+    if problems:
+        named = name or written
+        raise _refusal([f"{named(problem.key)}: {problem.text}" for problem in dict.fromkeys(problems)])
+    return config
 
 
 def load_with_sources(path: Path | None = None, *, data: Path | None = None) -> tuple[Config, Sources]:
@@ -116,6 +135,7 @@ def entry_keys() -> frozenset[Key]:
             ("outbound", Outbound),
             ("relay", Relay),
             ("greylist_rule", GreylistRule),
+            ("record_rule", RecordRule),
         )
         for name, field in model.model_fields.items()
         if field.annotation in wanted

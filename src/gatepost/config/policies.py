@@ -11,7 +11,7 @@ from typing import Final
 from gatepost.config.endpoints import parse_endpoint
 from gatepost.config.entries import is_address_entry
 from gatepost.config.lists import ListFiles
-from gatepost.config.schema import Config, Inbound, Listener, Outbound
+from gatepost.config.schema import Config, Gate, Inbound, Listener, Outbound
 from gatepost.policy.inbound import KEYS, Ground, Handshake, InboundPolicy, InboundRule
 from gatepost.policy.levels import Level
 from gatepost.policy.names import NameList
@@ -70,10 +70,15 @@ def _inbound_settings(rule: Inbound) -> dict[str, object]:
 
 def ground_of(config: Config, listener: Listener) -> Ground:
     """What holds at a listener where no rule says otherwise."""
-    index = next((at for at, each in enumerate(config.listener) if each.name == listener.name), None)
-    written = index is not None and "listener" in config.model_fields_set
-    source = _source(config, "listener", index) if index is not None and written else Source("default")
-    return Ground(listener.name, listener.starttls, listener.tls == "implicit", source)
+    return Ground(listener.name, listener.starttls, listener.tls == "implicit", _listener_source(config, listener))
+
+
+def _listener_source(config: Config, listener: Listener) -> Source:
+    table, every = ("gate", config.gate) if isinstance(listener, Gate) else ("listener", config.listener)
+    index = next((at for at, each in enumerate(every) if each.name == listener.name), None)
+    if index is None or table not in config.model_fields_set:
+        return Source("default")
+    return _source(config, table, index)
 
 
 def relay_policy(config: Config, files: ListFiles) -> RelayPolicy:

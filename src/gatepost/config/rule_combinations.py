@@ -30,7 +30,7 @@ _OUTBOUND: Final = (
 
 def impossible_rules(tables: Mapping[str, Any]) -> Iterator[Problem]:
     """Every impossible combination in ``[[inbound]]``, ``[[outbound]]`` and ``[[relay]]``."""
-    protocols = protocols_of(tables.get("listener"))
+    protocols = protocols_of(tables)
     for index, rule in tables_in(tables.get("inbound")):
         yield from known_listeners(("inbound", index), rule, protocols)
         yield from _settings("inbound", index, rule, _INBOUND)
@@ -44,6 +44,7 @@ def impossible_rules(tables: Mapping[str, Any]) -> Iterator[Problem]:
     for index, rule in tables_in(tables.get("relay")):
         yield from known_listeners(("relay", index), rule, protocols)
         yield from _relay(index, rule, protocols)
+        yield from _relaying_gates(index, rule, {str(gate.get("name")) for _, gate in tables_in(tables.get("gate"))})
     yield from _client_certificates(tables)
 
 
@@ -56,10 +57,10 @@ def tables_in(value: object) -> list[tuple[int, Mapping[str, Any]]]:
     ]
 
 
-def protocols_of(listeners: object) -> dict[str, str]:
-    """Each listener's name with its protocol."""
-    found = {str(rule.get("name")): str(rule.get("protocol")) for _, rule in tables_in(listeners)}
-    return found or _DEFAULT_LISTENERS
+def protocols_of(tables: Mapping[str, Any]) -> dict[str, str]:
+    """Each listener's and each gate's name with its protocol."""
+    both = [*tables_in(tables.get("listener")), *tables_in(tables.get("gate"))]
+    return {str(rule.get("name")): str(rule.get("protocol")) for _, rule in both} or _DEFAULT_LISTENERS
 
 
 def words_in(value: object) -> list[str]:
@@ -128,6 +129,14 @@ def _relay(index: int, rule: Mapping[str, Any], protocols: Mapping[str, str]) ->
         universal = False  # the schema says so, or files make it whole
     if universal and not certified:
         yield Problem(("relay", index, "from"), "lets the whole Internet relay; name the addresses that are yours")
+
+
+def _relaying_gates(index: int, rule: Mapping[str, Any], gates: set[str]) -> Iterator[Problem]:
+    for name in words_in(rule.get("listeners")):
+        if name in gates:
+            yield Problem(
+                ("relay", index, "listeners"), f'"{name}" is a gate: who may relay is up to the server behind it'
+            )
 
 
 def _client_certificates(tables: Mapping[str, Any]) -> Iterator[Problem]:

@@ -19,6 +19,8 @@ from pydantic_core import PydanticCustomError
 
 from gatepost.config.addresses import AddressList
 from gatepost.config.combinations import impossible
+from gatepost.config.gates import Backend as Backend
+from gatepost.config.gates import Gate as Gate
 from gatepost.config.greylist import Greylist, GreylistRule
 from gatepost.config.kinds import (
     AddressEntries,
@@ -46,7 +48,10 @@ from gatepost.config.kinds import (
     one_or_many,
     seated,
 )
+from gatepost.config.listeners import Listener as Listener
+from gatepost.config.listeners import default_listeners as default_listeners
 from gatepost.config.names import system_hostname
+from gatepost.config.record import Record, RecordRule
 from gatepost.config.routing import RelayDomains, Route, SenderEntries
 
 SYSTEM_DATA: Final = Path("/var/lib/gatepost")
@@ -103,29 +108,6 @@ class Certificate(Table):
 
     file: Path = Field(description="PEM file with the certificate and its chain, and the key too unless `key` is set.")
     key: Path | None = Field(default=None, description="PEM file with the private key, when it is not in `file`.")
-
-
-class Listener(Table):
-    """Where mail comes in, and how."""
-
-    name: Name = Field(description="Name in logs, metrics and rules; lower-case letters, digits, `-` and `_`.")
-    protocol: Literal["smtp", "submission", "lmtp", "pop3"] = Field(
-        description="`smtp`: mail for our domains from anywhere; `submission`: mail from our users to anywhere, "
-        "after a login; `lmtp`: mail for our domains from another server of ours (RFC 2033); `pop3`: our users fetch "
-        "their mail (RFC 1939)."
-    )
-    bind: Annotated[tuple[Bind, ...], Field(min_length=1, max_length=64), BeforeValidator(one_or_many)] = Field(
-        description='Addresses with ports to listen on, such as `"0.0.0.0:25"` or `"[::]:25"`.'
-    )
-    tls: Literal["starttls", "implicit"] = Field(
-        default="starttls",
-        description="`starttls`: begin in the clear and upgrade; `implicit`: TLS from the first byte.",
-    )
-    starttls: Literal["offer", "require", "deny"] = Field(
-        default="offer",
-        description="`offer` it, `require` it before mail, or `deny` it: neither offered nor accepted. "
-        "Submission and POP3 listeners take a login only inside TLS whatever stands here.",
-    )
 
 
 class Inbound(Table):
@@ -374,17 +356,6 @@ class Metrics(Table):
     )
 
 
-def default_listeners() -> tuple[Listener, ...]:
-    """The listeners of a configuration that names none: loopback only, ports that need no root."""
-    return (
-        Listener(name="mx", protocol="smtp", bind=("127.0.0.1:2525", "[::1]:2525")),
-        Listener(name="submission", protocol="submission", bind=("127.0.0.1:2587", "[::1]:2587")),
-        Listener(name="submissions", protocol="submission", bind=("127.0.0.1:2465", "[::1]:2465"), tls="implicit"),
-        Listener(name="pop3", protocol="pop3", bind=("127.0.0.1:2110", "[::1]:2110")),
-        Listener(name="pop3s", protocol="pop3", bind=("127.0.0.1:2995", "[::1]:2995"), tls="implicit"),
-    )
-
-
 def default_data() -> Path:
     """``SYSTEM_DATA`` for root, otherwise ``gatepost`` in the XDG state folder."""
     if os.geteuid() == 0:
@@ -445,7 +416,11 @@ class Config(Table):
     )
     tls: TLS = Field(default_factory=TLS)
     certificate: tuple[Certificate, ...] = Field(default=(), max_length=1000)
-    listener: tuple[Listener, ...] = Field(default_factory=default_listeners, min_length=1, max_length=256)
+    backend: tuple[Backend, ...] = Field(default=(), max_length=256)
+    gate: tuple[Gate, ...] = Field(default=(), max_length=256)
+    listener: tuple[Listener, ...] = Field(
+        default_factory=lambda known: () if known.get("gate") else default_listeners(), max_length=256
+    )
     inbound: tuple[Inbound, ...] = Field(default=(), max_length=1000)
     outbound: tuple[Outbound, ...] = Field(default=(), max_length=10000)
     relay: tuple[Relay, ...] = Field(default=(), max_length=1000)
@@ -460,6 +435,8 @@ class Config(Table):
     reflector: Reflector = Field(default_factory=Reflector)
     greylist: Greylist = Field(default_factory=Greylist)
     greylist_rule: tuple[GreylistRule, ...] = Field(default=(), max_length=1000)
+    record: Record = Field(default_factory=Record)
+    record_rule: tuple[RecordRule, ...] = Field(default=(), max_length=1000)
     metrics: Metrics = Field(default_factory=Metrics)
 
     _source: Path | None = PrivateAttr(None)
@@ -470,6 +447,16 @@ class Config(Table):
     def source(self) -> Path | None:
         """The main file that this was read from; None for the built-in defaults."""
         return self._source
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Everything that accepts connections: listeners, then gates. Their names are unique among all of them."""
+        return (*self.listener, *self.gate)
+
+    @property
+    def gates_only(self) -> bool:
+        """Whether there is nothing but gates: no mail is kept, queued or delivered here, and nobody has an account."""
+        return not self.listener
 
     @property
     def given_data(self) -> Path | None:

@@ -5,9 +5,9 @@ row a worker. A worker writes its own row only, in aligned eight-byte stores; a 
 cleared: the next process in the same slot counts on, so a total never goes backwards, whoever is killed. Gauges are the
 exception: the supervisor clears those of a row when its process has ended.
 
-A listener's name is the one label whose values are not known here. ``LISTENER_LIMIT`` places are laid out for it and
-handed to names in the order they appear, so that the columns stay where they are over a reload; the names that do not
-fit are counted as ``other``.
+The names of listeners and of backends are the labels whose values are not known here. ``LISTENER_LIMIT`` places are
+laid out for each and handed to names in the order they appear, so that the columns stay where they are over a reload;
+the names that do not fit are counted as ``other``.
 
 No address and no domain is ever a label.
 """
@@ -37,7 +37,8 @@ _GROUPS: Final = ("X25519MLKEM768", "x25519", "secp256r1", "secp384r1", "secp521
 @final
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric. ``labels`` gives each label's possible values; None stands for the listeners' names."""
+    """One metric. ``labels`` gives each label's possible values; None stands for the names that the configuration gives
+    to what the label is: listeners, backends."""
 
     name: str
     help: str
@@ -46,13 +47,14 @@ class Family:
 
 
 _BY_LISTENER: Final = (("listener", None),)
+_BY_BACKEND: Final = (("backend", None),)
 
 FAMILIES: Final[tuple[Family, ...]] = (
     Family("smtp_connections_total", "Connections accepted.", _BY_LISTENER),
     Family(
         "smtp_connections_refused_total",
         "Connections refused at the door, by reason.",
-        (("reason", ("limit", "address_limit", "address_rate", "policy", OTHER)),),
+        (("reason", ("limit", "address_limit", "address_rate", "user_limit", "policy", OTHER)),),
     ),
     Family("smtp_sessions_total", "Sessions ended.", (("listener", None), ("tls", ("none", "starttls", "implicit")))),
     Family("smtp_commands_rejected_total", "Commands answered with a permanent or temporary refusal.", _BY_LISTENER),
@@ -87,6 +89,31 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("pop3_messages_retrieved_total", "Messages fetched by POP3 clients.", _BY_LISTENER),
     Family("pop3_messages_retrieved_bytes_total", "Octets of fetched messages.", _BY_LISTENER),
     Family("pop3_messages_deleted_total", "Messages deleted by POP3 clients.", _BY_LISTENER),
+    Family("gate_connections_total", "Connections accepted by gates.", _BY_LISTENER),
+    Family(
+        "gate_connections_refused_total",
+        "Connections refused by gates at the door, by reason.",
+        (("reason", ("limit", "address_limit", "address_rate", "policy", "proxy", OTHER)),),
+    ),
+    Family(
+        "gate_sessions_total",
+        "Sessions through gates that ended.",
+        (("listener", None), ("tls", ("none", "starttls", "implicit"))),
+    ),
+    Family("gate_protocol_errors_total", "What gates refused because it broke the protocol.", _BY_LISTENER),
+    Family(
+        "gate_timeouts_total",
+        "Sessions through gates ended by a deadline.",
+        (("phase", ("handshake", "command", "data", "session", OTHER)),),
+    ),
+    Family("gate_messages_total", "Messages that servers behind gates took or gave out.", _BY_LISTENER),
+    Family("gate_recipients_total", "Recipients of messages that servers behind gates took.", _BY_LISTENER),
+    Family("gate_refused_total", "Commands and messages that gates refused themselves.", _BY_LISTENER),
+    Family(
+        "gate_bytes_total",
+        "Octets that gates passed on: from clients, and to them.",
+        (("listener", None), ("direction", ("in", "out"))),
+    ),
     Family("messages_accepted_total", "Messages acknowledged after their commit.", _BY_LISTENER),
     Family("messages_accepted_bytes_total", "Content octets of acknowledged messages.", _BY_LISTENER),
     Family(
@@ -147,6 +174,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("queue_oldest_seconds", "Age of the oldest message in the queue.", (), "gauge"),
     Family("smtp_connections_open", "Connections open now.", _BY_LISTENER, "gauge"),
     Family("pop3_connections_open", "POP3 connections open now.", _BY_LISTENER, "gauge"),
+    Family("gate_connections_open", "Connections to gates open now.", _BY_LISTENER, "gauge"),
     Family("outbound_connections_open", "Connections to other servers open now.", (), "gauge"),
     Family(
         "greylist_decisions_total",
@@ -158,17 +186,41 @@ FAMILIES: Final[tuple[Family, ...]] = (
             ),
         ),
     ),
+    Family("gate_backend_connections_total", "Connections to servers behind gates, for clients.", _BY_BACKEND),
+    Family(
+        "gate_backend_failures_total", "Such connections that came to nothing; the next server was tried.", _BY_BACKEND
+    ),
+    Family("gate_backend_unavailable_total", "Clients for whom no server behind the gate could be had.", _BY_BACKEND),
+    Family(
+        "gate_backend_checks_total",
+        "Looks at whether a server behind gates is there.",
+        (("backend", None), ("result", ("ok", "failed"))),
+    ),
+    Family("gate_backend_connections_open", "Connections to servers behind gates open now.", _BY_BACKEND, "gauge"),
+    Family(
+        "gate_backend_servers",
+        "Servers behind gates, as one process of the gate sees them.",
+        (("backend", None), ("state", ("up", "down"))),
+        "gauge",
+    ),
+    Family("record_sessions_total", "Sessions that ended and are in the record."),
+    Family("record_bytes_total", "Octets of the record, before they are compressed."),
+    Family(
+        "record_dropped_total",
+        "Events of sessions that are not in the record, by reason.",
+        (("reason", ("queue", "budget", "disk", "session")),),
+    ),
     Family("log_lines_dropped_total", "Log lines that could not be written."),
     Family(
         "worker_restarts_total",
         "Worker processes started again after they died.",
-        (("role", ("mx", "submission", "pop3", "delivery", "metrics", OTHER)),),
+        (("role", ("mx", "submission", "pop3", "gate", "delivery", "metrics", OTHER)),),
     ),
     Family("reloads_total", "Configurations loaded again.", (("result", ("ok", "failed")),)),
     Family(
         "worker_processes",
         "Worker processes that run.",
-        (("role", ("mx", "submission", "pop3", "delivery", "metrics", OTHER)),),
+        (("role", ("mx", "submission", "pop3", "gate", "delivery", "metrics", OTHER)),),
         "gauge",
     ),
     Family("ready", "1 when every role has a process and nothing is being drained.", (), "gauge"),
@@ -191,11 +243,11 @@ class Sample:
 class _Layout:
     """Where each combination of labels stands. Computed once, the same in every process."""
 
-    __slots__ = ("columns", "families", "index", "listeners")
+    __slots__ = ("columns", "families", "index", "names")
 
     def __init__(self, listeners: Sequence[str]) -> None:
         self.families = {family.name: family for family in FAMILIES}
-        self.listeners: list[str] = []
+        self.names: dict[str, list[str]] = {"listener": [], "backend": []}
         self.index: dict[str, dict[tuple[str, ...], int]] = {}
         self.columns = 0
         places = (*(f"\0{number}" for number in range(LISTENER_LIMIT)), OTHER)
@@ -206,22 +258,24 @@ class _Layout:
             for combination in product(*values):
                 table[combination] = self.columns
                 self.columns += width
-        self.learn(listeners)
+        self.learn("listener", listeners)
 
-    def learn(self, listeners: Sequence[str]) -> None:
-        for name in listeners:
-            if name not in self.listeners and len(self.listeners) < LISTENER_LIMIT:
-                self.listeners.append(name)
+    def learn(self, label: str, names: Sequence[str]) -> None:
+        known = self.names[label]
+        for name in names:
+            if name not in known and len(known) < LISTENER_LIMIT:
+                known.append(name)
 
-    def place(self, listener: str) -> str:
-        return f"\0{self.listeners.index(listener)}" if listener in self.listeners else OTHER
+    def place(self, label: str, name: str) -> str:
+        known = self.names[label]
+        return f"\0{known.index(name)}" if name in known else OTHER
 
-    def shown(self, place: str) -> str | None:
-        """The listener's name that stands at ``place``; None when no name does."""
+    def shown(self, label: str, place: str) -> str | None:
+        """The name that stands at ``place``; None when none does."""
         if not place.startswith("\0"):
             return place
-        number = int(place[1:])
-        return self.listeners[number] if number < len(self.listeners) else None
+        number, known = int(place[1:]), self.names[label]
+        return known[number] if number < len(known) else None
 
 
 @final
@@ -254,7 +308,11 @@ class Counters:
 
     def learn_listeners(self, listeners: Sequence[str]) -> None:
         """Give new listeners their place; call it before the fork of the workers that count for them."""
-        self._layout.learn(listeners)
+        self._layout.learn("listener", listeners)
+
+    def learn_backends(self, backends: Sequence[str]) -> None:
+        """The same for backends."""
+        self._layout.learn("backend", backends)
 
     def index(self, name: str, **labels: str) -> int:
         """The column of a metric with these labels, for ``add``, ``put`` and ``observe``.
@@ -272,7 +330,7 @@ class Counters:
         for label, allowed in family.labels:
             value = labels[label]
             if allowed is None:
-                value = self._layout.place(value)
+                value = self._layout.place(label, value)
             elif value not in allowed:
                 if OTHER not in allowed:
                     raise LocalProtocolError(f"{name}: {label} is one of {', '.join(allowed)}, not {value!r}")
@@ -313,7 +371,9 @@ class Counters:
         """Every total. The columns of listeners that are not there, and those nobody counted for, are left out."""
         for family in FAMILIES:
             for key, column in self._layout.index[family.name].items():
-                labels = [self._layout.shown(value) for value in key]
+                labels = [
+                    self._layout.shown(label, value) for (label, _), value in zip(family.labels, key, strict=True)
+                ]
                 if None in labels:
                     continue
                 shown = tuple(label for label in labels if label is not None)

@@ -91,16 +91,20 @@ class Explanation:
             yield f"    {written:<{width}}  {setting.source}"
 
 
-def explain_inbound(decision: InboundDecision, *, protocol: str) -> Explanation:
+def explain_inbound(decision: InboundDecision, *, protocol: str, gate: str = "") -> Explanation:
     """What a client is offered.
 
     :param protocol: the listener's: where users log in, that is inside TLS only, whatever is offered.
+    :param gate: the mode, where the listener is a gate; empty where it is none.
     """
     facts, handshake = decision.facts, decision.handshake
     notes = [] if handshake.possible else [f"TLS cannot be spoken: {handshake.maximum} is older than the minimum"]
     if handshake.client_certificate == "require" and decision.wanted == "offer":
         notes.append('in the clear nobody is asked for a certificate: starttls = "require" closes that way')
     question, spoken = {"client": facts.address, "listener": facts.listener}, _SPOKEN.get(protocol, _SMTP)
+    if gate:
+        spoken = _GATES.get(protocol, _UNREAD)
+        notes += [note for note in (_MODES.get(gate, ""),) if note]
     return Explanation(
         question, _INBOUND[decision.wanted, decision.refused].format(spoken.upgrade), decision.rule, decision.decision,
         tuple(_inbound_outlook(decision, spoken)), tuple(notes),
@@ -147,6 +151,28 @@ _SPOKEN: Final = {
         "users log in over TLS", "-ERR to every login",
     ),
 }  # fmt: skip
+_THROUGH: Final = "the server behind gets what it says"
+_PRIVATE: Final = f"{_THROUGH}, over a connection of its own"
+_MAIL_GATE: Final = _SMTP._replace(alone=_THROUGH, offered=_THROUGH, inside=_PRIVATE)
+_GATES: Final = {
+    "smtp": _MAIL_GATE,
+    "submission": _MAIL_GATE,
+    "lmtp": _MAIL_GATE,
+    "pop3": _SPOKEN["pop3"]._replace(alone=_THROUGH, offered=_THROUGH, inside=_PRIVATE),
+    "imap": _Spoken(
+        "STARTTLS", "BAD, and the session goes on in the clear", _THROUGH, _THROUGH,
+        "NO [PRIVACYREQUIRED] to every login", "NO: TLS not available", _PRIVATE, "NO to every login",
+    ),
+}  # fmt: skip
+# What a gate does not read it lets through inside TLS only.
+_UNREAD: Final = _Spoken(
+    "TLS", "the connection is closed", "the connection is closed", "refused: TLS comes first",
+    "refused: TLS comes first", "the connection is closed", _PRIVATE, _PRIVATE,
+)  # fmt: skip
+_MODES: Final = {
+    "pass": 'mode = "pass": whether there is TLS, and which, is between the client and the server behind',
+    "refuse": 'mode = "refuse": STARTTLS is hidden and refused whatever the rules say',
+}
 _INBOUND: Final = {
     ("offer", False): "offer: {} is offered",
     ("require", False): "require: {} is offered, and mail is taken after it only",

@@ -19,6 +19,7 @@ Asked: TypeAlias = Literal["none", "ask", "require"]
 KEYS: Final = ("starttls", "minimum", "maximum", "ciphers", "suites", "resumption", "client_certificate")
 VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 _TLS_KEYS: Final = frozenset(KEYS[1:])
+_OF_TLS: Final = tuple(key for key in KEYS if key != "client_certificate")
 
 
 class Facts(NamedTuple):
@@ -128,12 +129,28 @@ class InboundDecision:
 
     @property
     def rule(self) -> str:
-        """The rules that decided something, the one for STARTTLS first; ``listener`` where none did."""
-        first = self.decision.settings["starttls"].source
-        deciding = self.decision.deciding if self.starttls != "deny" else ()
-        if first in self.decision.deciding:
-            deciding = (first, *deciding)
+        """The rules that decided how TLS is had, the one for STARTTLS first; ``listener`` where none did.
+
+        That a client is asked for a certificate is another matter: see ``asked_by``.
+        """
+        settings = self.decision.settings
+        keys = ("starttls",) if self.starttls == "deny" else _OF_TLS
+        sources = {settings[key].source for key in keys}
+        deciding = [source for source in self.decision.deciding if source in sources]
+        first = settings["starttls"].source
+        if first in deciding:
+            deciding.insert(0, first)
         return ", ".join(map(str, dict.fromkeys(deciding))) or "listener"
+
+    @property
+    def asked_by(self) -> str:
+        """What has the client asked for a certificate: an ``[[inbound]]`` or a ``[[relay]]`` rule, or ``tls``.
+
+        Empty where nobody asks.
+        """
+        if self.starttls == "deny" or self.handshake.client_certificate == "none":
+            return ""
+        return str(self.decision.settings["client_certificate"].source)
 
 
 _AS_BUILT: Final = Handshake()

@@ -56,12 +56,13 @@ class Bindings:
         listeners: list[BoundListener] = []
         used: set[str] = set()
         try:
-            for listener in (*config.listener, *_metrics_listener(config)):
+            for listener in (*config.listeners, *_metrics_listener(config)):
                 sockets = self._passed.get(listener.name)
                 if sockets is None:
                     sockets = self._sockets(listener, new, used)
                 listeners.append(BoundListener(listener.name, listener, tuple(sockets)))
-            listeners.append(self._local(config, new, used))
+            if not config.gates_only:
+                listeners.append(self._local(config, new, used))
         except BaseException:
             for bound in new.values():
                 _stop_listening(bound)

@@ -20,12 +20,13 @@ from typing import Final, final
 from gatepost._version import __version__
 from gatepost.certs.configured import needs_self_signed
 from gatepost.config.invocation import command, program
-from gatepost.config.schema import Config
+from gatepost.config.schema import Config, Gate
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.net.listen import show
 from gatepost.observe import logs
 from gatepost.observe.shared import BoundListener
 from gatepost.serve import privileges
+from gatepost.serve.behind import heading, manner, to_try
 from gatepost.serve.bindings import shown
 from gatepost.serve.post import run_apart
 from gatepost.serve.selfsigned import SELF_SIGNED
@@ -84,7 +85,7 @@ def first_start(config: Config, account: privileges.Account) -> FirstStart:
     :raises GatepostError: when something cannot be made.
     """
     made_certificate = _make_certificate(config)
-    if (config.data / "accounts.db").exists():
+    if config.gates_only or (config.data / "accounts.db").exists():
         return FirstStart(made_certificate)
     login = f"postmaster@{config.domains[0]}"
     password = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS))
@@ -145,10 +146,11 @@ def _goes_to_journal(descriptor: int) -> bool:
 
 def welcome(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) -> str:
     """What a person who started the server wants to know: where it listens, how to log in, what to try next."""
-    lines = [f"gatepost {__version__} serves {', '.join(config.domains)} as {config.hostname}"]
+    does = heading(config) if config.gates_only else f"serves {', '.join(config.domains)} as {config.hostname}"
+    lines = [f"gatepost {__version__} {does}"]
     for listener in listeners:
         addresses = " ".join(shown(sock) for sock in listener.sockets)
-        lines.append(f"  {listener.name:<12} {addresses}  ({_manner(listener)})")
+        lines.append(f"  {listener.name:<12} {addresses}  ({_manner(listener, config)})")
     lines += [f"  data         {config.data}", f"  settings     {config.source or 'built-in defaults, no file'}"]
     if made.certificate:
         lines += [
@@ -158,13 +160,15 @@ def welcome(config: Config, made: FirstStart, listeners: Sequence[BoundListener]
         ]
     if made.login:
         lines += ["", *_login(config, made)]
-    if made.password or made.certificate:
+    if made.password or made.certificate or config.gates_only:
         lines += _next(config, made, listeners)
     return "\n".join(lines) + "\n"
 
 
-def _manner(listener: BoundListener) -> str:
+def _manner(listener: BoundListener, config: Config) -> str:
     settings = listener.settings
+    if isinstance(settings, Gate):
+        return manner(settings, config)
     if listener.name == "local":
         return "sendmail, for programs of this machine"
     if settings.protocol not in ("smtp", "submission", "lmtp", "pop3"):
@@ -211,13 +215,14 @@ def _next(config: Config, made: FirstStart, listeners: Sequence[BoundListener]) 
     if mx:
         trust = f" -CAfile {shlex.quote(str(certificate))}" if own else ""
         lines.append(f"  openssl s_client -starttls smtp -connect {mx} -verify_hostname {config.hostname}{trust}")
+    lines += to_try(config, listeners)
     lines.append(f"  {command(config, 'status')}")
     return lines
 
 
 def _endpoint(listeners: Sequence[BoundListener], protocol: str, tls: str) -> str:
     for listener in listeners:
-        if listener.settings.protocol == protocol and listener.settings.tls == tls:
+        if listener.settings.trade == protocol and listener.settings.tls == tls:
             for sock in listener.sockets:
                 host, port = sock.getsockname()[:2]
                 host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

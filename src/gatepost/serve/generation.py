@@ -129,11 +129,11 @@ def plan_posts(
 
     :raises ConfigError: when there is no room for them.
     """
-    protocols = {each.settings.protocol for each in listeners}
+    trades = {each.settings.trade for each in listeners}
     wanted = [
         (role, index)
         for role in roles
-        if not role.protocols or role.protocols & protocols
+        if not role.trades or role.trades & trades
         for index in range(role.count(prepared.config))
     ]
     taken = slots.take(len(wanted))

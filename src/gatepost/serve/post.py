@@ -114,7 +114,7 @@ class Surroundings:
 
 def start(post: Post, around: Surroundings) -> None:
     """Fork the post's next process. In the worker this does not return."""
-    mine = [each for each in around.listeners if each.settings.protocol in post.role.protocols]
+    mine = [each for each in around.listeners if each.settings.trade in post.role.trades]
     supervisor = os.getpid()
     pid = fork(lambda: _live(post, around, mine, supervisor))
     post.pid, post.since, post.born_at = pid, time.time(), time.monotonic()

@@ -64,6 +64,7 @@ def prepare(config: Config) -> Prepared:
     :raises ConfigError: when the account is missing; CertificateError when a certificate or key cannot be used.
     """
     from gatepost.certs.configured import configured_files, facts_of, load_configured
+    from gatepost.record.configured import check_recording
     from gatepost.service.greylisting import check_greylisting
     from gatepost.service.policies import has_policies, usual_profile, variants_of
     from gatepost.tls.contexts import server_contexts
@@ -71,6 +72,7 @@ def prepare(config: Config) -> Prepared:
     account = account_of(config)
     check_aliases(config)
     check_greylisting(config)
+    check_recording(config)
     renew_self_signed(config, at=time.time())
     files = signatures(configured_files(config))
     credentials = load_configured(config)
@@ -79,7 +81,7 @@ def prepare(config: Config) -> Prepared:
     variants = variants_of(config, credentials, clients) if has_policies(config) else {}
     speaking = [
         each.name
-        for each in config.listener
+        for each in config.listeners
         if each.tls == "implicit" or each.starttls != "deny" or config.inbound  # a rule may offer it
     ]
     facts = {"certificates": facts_of(config, credentials)}
@@ -108,12 +110,14 @@ def check_clients(config: Config) -> ClientTrust:
 
 
 def check_delivery(config: Config) -> ClientFiles:
-    """Read what delivery needs: authorities, client certificates, the smarthost's password.
+    """Read what delivery and gates need to approach servers: authorities, client certificates, the smarthost's
+    password.
 
     :raises ConfigError: when a rule's versions, ciphers or list, or the password file, cannot be used.
     :raises CertificateError: when a file cannot be used.
     """
     from gatepost.delivery.setting import approach_of, client_files
+    from gatepost.service.gate.backend_tls import backend_files
     from gatepost.tls.clientfiles import ClientFiles
 
     authorities = ClientFiles()
@@ -123,7 +127,7 @@ def check_delivery(config: Config) -> ClientFiles:
                 authorities.trust(path)
             except CertificateError as error:
                 raise CertificateError(f"{key}: {error.message}", hint=error.hint) from error
-    files = client_files(config)
+    files = backend_files(config, client_files(config))
     path = config.delivery.smarthost_password_file
     if path is not None:
         try:
@@ -177,13 +181,17 @@ def refuse_fixed(old: Config, new: Config) -> None:
 
 def prepare_shared(shared: Shared) -> None:
     """Make the shared memory that the services look for, before any fork."""
+    from gatepost.service.gate import places
     from gatepost.service.worker import prepare as prepare_service
 
     prepare_service(shared)
+    places.region(shared)
 
 
 def forget_slot(shared: Shared, slot: int) -> None:
     """A worker has ended for good: what it held of the limits is free again."""
+    from gatepost.service.gate import places
     from gatepost.service.worker import reap
 
     reap(shared, slot)
+    places.clear(places.region(shared), slot)

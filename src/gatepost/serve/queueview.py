@@ -23,6 +23,8 @@ def answer(config: Config, message: Mapping[str, Any]) -> dict[str, Any]:
     from gatepost.store.sqlite.queue import SQLiteQueue
 
     command = message.get("command")
+    if config.gates_only:
+        return {} if command == "status" else {"ok": False, "error": "there is no queue: this server has gates only"}
     store = SQLiteQueue(config.data)
     try:
         if command in ("status", "queue-counts"):

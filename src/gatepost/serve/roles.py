@@ -29,7 +29,8 @@ class Role:
 
     :param name: in logs, metrics and ``gatepost status``.
     :param entry: ``module:function``, imported late.
-    :param protocols: the listeners it serves, by protocol; a role with protocols runs only when it has a listener.
+    :param trades: the listeners it serves, by their trade: their protocol, or ``gate``; a role with trades runs only
+        when it has a listener.
     :param count: how many processes a configuration asks for.
     :param opens: the databases and directories it opens, in words.
     :param reaches: what it talks to, in words.
@@ -40,7 +41,7 @@ class Role:
 
     name: str
     entry: str
-    protocols: frozenset[str]
+    trades: frozenset[str]
     count: Callable[[Config], int]
     opens: str
     reaches: str
@@ -72,6 +73,10 @@ def _one(config: Config) -> int:
     return 1
 
 
+def _one_where_mail_is(config: Config) -> int:
+    return 0 if config.gates_only else 1
+
+
 def _one_when_asked(config: Config) -> int:
     return 1 if config.metrics.bind else 0
 
@@ -83,19 +88,20 @@ ROLES: Final[tuple[Role, ...]] = (
         frozenset({"smtp", "lmtp"}),
         _a_core_each,
         opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads); with greylisting "
-        "greylist.db (writes) and the country database (reads)",
+        "greylist.db (writes) and the country database (reads); with recording files of its own in records (writes)",
         reaches="accepts from its listeners; opens no connection, but asks name servers where a [[greylist_rule]] has "
-        "client_names",
+        "client_names or spf",
         sessions=True,
     ),
     Role(
         "submission",
         "gatepost.service.worker:run",
-        # The local socket is always there, so this role always runs: what programs of this machine and users send is
-        # one trade, and the processes that strangers talk to have no part in it.
+        # The local socket is there wherever mail is, so this role runs then: what programs of this machine and users
+        # send is one trade, and the processes that strangers talk to have no part in it.
         frozenset({"submission", "local"}),
         _one,
-        opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads)",
+        opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads); with recording files "
+        "of its own in records (writes)",
         reaches="accepts from its listeners and the local socket; opens no connection",
         sessions=True,
     ),
@@ -104,15 +110,27 @@ ROLES: Final[tuple[Role, ...]] = (
         "gatepost.service.pop3.worker:run",
         frozenset({"pop3"}),
         _one,
-        opens="accounts.db (logins), mail (reads, deletes) and list files of rules (reads); never the queue",
+        opens="accounts.db (logins), mail (reads, deletes) and list files of rules (reads); never the queue; with "
+        "recording files of its own in records (writes)",
         reaches="accepts from its listeners; opens no connection",
+        sessions=True,
+    ),
+    Role(
+        "gate",
+        "gatepost.service.gate.worker:run",
+        frozenset({"gate"}),
+        _a_core_each,
+        opens="list files of rules (reads); with greylisting greylist.db (writes) and the country database (reads); "
+        "never the queue, accounts or mail; with recording files of its own in records (writes)",
+        reaches="accepts from its gates; connects to the servers of their backends, by the system's names, and asks "
+        "name servers where a [[greylist_rule]] needs them",
         sessions=True,
     ),
     Role(
         "delivery",
         "gatepost.serve.deliver:enter",
         frozenset(),
-        _one,
+        _one_where_mail_is,
         opens="queue.db and queue/bodies (writes), accounts.db and list files of rules (reads), mail (writes)",
         reaches="connects to mail servers and name servers; accepts nothing",
     ),

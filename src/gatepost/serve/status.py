@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gatepost._version import __version__
+from gatepost.config.schema import Gate
 from gatepost.observe.shared import BoundListener
 from gatepost.serve.bindings import shown
 from gatepost.serve.replacement import expiry_warning
@@ -59,6 +60,10 @@ def _configured(generation: Generation) -> dict[str, Any]:
             {**fact, "warning": expiry_warning(fact, time.time()) or None}
             for fact in generation.prepared.facts.get("certificates", ())
         ],
+        "backends": [
+            {"name": each.name, "servers": list(each.servers), "tls": each.tls, "client": each.client}
+            for each in config.backend
+        ],
         "settings": {
             "domains": list(config.domains),
             "log": config.log,
@@ -71,11 +76,12 @@ def _configured(generation: Generation) -> dict[str, Any]:
 
 
 def _listener(listener: BoundListener) -> dict[str, Any]:
-    page = listener.name == METRICS_LISTENER
+    page, settings = listener.name == METRICS_LISTENER, listener.settings
+    behind = {"mode": settings.mode, "backend": settings.backend} if isinstance(settings, Gate) else {}
     return {
         "name": listener.name,
-        "protocol": listener.settings.protocol,
-        "tls": None if page else listener.settings.tls,
-        "starttls": None if page or listener.settings.tls == "implicit" else listener.settings.starttls,
+        "protocol": settings.protocol,
+        "tls": None if page else settings.tls,
+        "starttls": None if page or settings.tls == "implicit" else settings.starttls,
         "addresses": [shown(sock) for sock in listener.sockets if sock.fileno() >= 0],
-    }
+    } | behind

@@ -68,6 +68,12 @@ def _try(config: Config, account: privileges.Account) -> None:
             f"delivery.smarthost_password_file: {password}: the account that delivers may not read it",
             hint=f"chown {account.name} {password}",
         )
+    if config.greylist.enabled:
+        _try_greylist(config, account)
+    if config.record_rule:
+        _try_records(config, account)
+    if config.gates_only:
+        return
     accounts, queue = config.data / FILE_NAME, config.data / "queue.db"
     if accounts.exists():
         store = SQLiteAccountStore(accounts)
@@ -75,8 +81,6 @@ def _try(config: Config, account: privileges.Account) -> None:
             store.generation()
             store.account("postmaster@localhost")
         _read_through(accounts)
-    if config.greylist.enabled:
-        _try_greylist(config, account)
     if queue.exists():
         with contextlib.closing(SQLiteQueue(config.data)) as waiting:
             waiting.counts()
@@ -96,6 +100,22 @@ def _try_greylist(config: Config, account: privileges.Account) -> None:
         with contextlib.closing(SQLiteGreylist(config.data / FILE_NAME, busy_seconds=5.0)) as greylist:
             greylist.networks(limit=1)
         _read_through(config.data / FILE_NAME)
+
+
+def _try_records(config: Config, account: privileges.Account) -> None:
+    from gatepost.record.configured import directory_of
+    from gatepost.record.shelf import make_directory
+
+    directory = directory_of(config)
+    try:
+        make_directory(directory)
+    except OSError as error:
+        raise ConfigError(f"record.directory: {directory}: {error.strerror}") from error
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"record.directory: {directory}: the account that serves may not write it",
+            hint=f"chown {account.name} {directory}",
+        )
 
 
 def _read_through(path: Path) -> None:

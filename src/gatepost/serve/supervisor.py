@@ -251,6 +251,7 @@ class Supervisor:
             with contextlib.suppress(ImportError, AttributeError):
                 role.load()
         self.shared.counters.learn_listeners([each.name for each in plan.listeners if each.name != METRICS_LISTENER])
+        self.shared.counters.learn_backends([each.name for each in prepared.config.backend])
         shared = self.shared.with_contexts(prepared.contexts, prepared.facts, prepared.variants, prepared.client_files)
         around = Surroundings(prepared.config, prepared.account, shared, plan.listeners, self._close_in_worker)
         gc.unfreeze()

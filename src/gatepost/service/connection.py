@@ -8,19 +8,22 @@ session can read it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from gatepost.errors import HandshakeError
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.net.served import ServedConnection, ServedSession
 from gatepost.net.transport import Receiver, Transport
 from gatepost.observe import logs
+from gatepost.record.recorder import Recorder
+from gatepost.record.transcript import SessionRecord
 from gatepost.service.certified import certificate_name, report_unproved
 from gatepost.service.limits import Refusal
 from gatepost.service.tally import Tally
 from gatepost.tls.contexts import ServerContexts
 from gatepost.tls.engine import ServerHandshake
 from gatepost.wire.upgrade import EarlyHello, Origin, TLSEvidence, UpgradeReady
+from gatepost.wire.witness import Witness, shown_residue
 
 
 class Session(Receiver, ServedSession, Protocol):
@@ -29,8 +32,19 @@ class Session(Receiver, ServedSession, Protocol):
     def greet(self) -> None: ...
 
 
+@runtime_checkable
+class Watched(Protocol):
+    """A session that can be recorded: what it reads and says, its engine shows."""
+
+    def watch(self, witness: Witness) -> None:
+        """Show everything from here on; called before anything is said."""
+
+
 class Door(Protocol):
     """The listener that a connection came to, as far as every protocol has one."""
+
+    recorder: Recorder | None
+    """What sessions are recorded with, where any may be."""
 
     @property
     def name(self) -> str: ...
@@ -46,6 +60,8 @@ class Door(Protocol):
     def bindings(self) -> bool:
         """Whether somebody may log in here, who could bind the login to the handshake."""
 
+    @property
+    def protocol(self) -> str: ...
     @property
     def handshake_seconds(self) -> float: ...
     def now(self) -> float:
@@ -65,7 +81,10 @@ class Connection(ServedConnection):
     :param closed: called once, when it is gone.
     """
 
-    __slots__ = ("_contexts", "_door", "_evidence", "_gone")
+    __slots__ = ("_contexts", "_door", "_evidence", "_gone", "transcript")
+
+    side: ClassVar[Literal["server", "gate"]] = "server"
+    """Whether we answer ourselves, or stand before another server."""
 
     def __init__(
         self,
@@ -80,6 +99,8 @@ class Connection(ServedConnection):
         self._contexts: Final = contexts
         self._evidence: TLSEvidence | None = None
         self._gone: Final = closed
+        self.transcript: SessionRecord | None = None
+        """What is written down of the session; None when nothing is."""
 
     # What a protocol adds
 
@@ -114,7 +135,10 @@ class Connection(ServedConnection):
         door, channel, tally = self._door, PlainChannel(self.transport, self.origin), self._door.tally
         tally.add(tally.connections)
         tally.add(tally.open)
+        self.record_from_here()
         if reason := self.refusal():
+            if self.transcript is not None:
+                self.transcript.decision("connection", "refuse", reason=reason)
             tally.count(f"{tally.family}_connections_refused_total", reason="policy")
             self.hold()
             self.turn_away(reason)
@@ -126,8 +150,19 @@ class Connection(ServedConnection):
             )
         else:
             session = self.session = self.plain_session(channel)
+            self.show(session)
             channel.start(session)
             session.greet()
+
+    def record_from_here(self) -> None:
+        """Begin the transcript, where a rule wants one."""
+        if (recorder := self._door.recorder) is not None:
+            self.transcript = recorder.session(self.origin, self._door.protocol, self._door.name, side=self.side)
+
+    def show(self, session: Session) -> None:
+        """Let the transcript see what a session reads and says, if there is one and the session can show it."""
+        if self.transcript is not None and isinstance(session, Watched):
+            session.watch(self.transcript)
 
     def refuse(self, refusal: Refusal) -> None:
         """Say one reply and close, before any session: a limit was reached."""
@@ -148,6 +183,9 @@ class Connection(ServedConnection):
     def plaintext_found(self, residue: bytes) -> None:
         """Plaintext stood behind the upgrade: say so in the log."""
         self.outcome = "plaintext after the upgrade"
+        if self.transcript is not None:
+            words = f"{len(residue)} octets stood behind the request for it"
+            self.transcript.decision("upgrade", "refuse", reason=words)
         self._door.tally.count("plaintext_after_upgrade_total", side="server")
         logs.event(
             "tls.plaintext-after-upgrade",
@@ -156,20 +194,25 @@ class Connection(ServedConnection):
             rip=self.origin.peer[0],
             listener=self._door.name,
             octets=len(residue),
-            evidence=residue[:256],
+            evidence=shown_residue(residue),
         )
 
     def secured(self, channel: SecureChannel) -> Receiver:
         self._evidence = channel.evidence
         self._door.tally.handshake(channel.evidence)
         report_unproved(self.origin, channel.evidence)
+        if self.transcript is not None:
+            self.transcript.upgrade("client", channel.evidence)
         session = self.session = self.secure_session(channel)
+        self.show(session)
         if self._door.implicit:
             session.greet()
         return session
 
     def _handshake_failed(self, error: Exception, *, plaintext: bool) -> None:
         tally = self._door.tally
+        if self.transcript is not None:
+            self.transcript.upgrade_failed("client", str(error))
         tally.count("tls_handshakes_total", direction="inbound", version="none", group="none", result="failed")
         if plaintext:
             tally.count("plaintext_after_upgrade_total", side="server")
@@ -205,4 +248,6 @@ class Connection(ServedConnection):
             },
             {"seconds": round(door.clock() - origin.accepted_at, 3), "outcome": self.outcome or "lost"},
         )
+        if self.transcript is not None:
+            self.transcript.close(self.outcome or "lost")
         self._gone(self)

@@ -22,7 +22,7 @@ from gatepost.service.smtp import refusals
 from gatepost.wire.smtp.reply import Reply
 
 BUCKETS: Final = 4096
-LISTENERS: Final = 64
+LISTENERS: Final = 1024  # more than a configuration may have of listeners and gates
 _FIELDS: Final = 7
 _OPEN, _DIAL_WINDOW, _DIALS, _MAIL_WINDOW, _MAILS, _LOGIN_WINDOW, _LOGINS = range(_FIELDS)
 _MINUTE: Final = 60
@@ -35,6 +35,7 @@ _CACHED_BUCKETS: Final = 8192
 
 
 LOCAL_PEER: Final = "local"  # what stands for the address of a program of this machine
+_USERS_PART: Final = 2  # one account of this machine has at most half of the connections that there may be
 
 
 class Refusal(NamedTuple):
@@ -46,6 +47,7 @@ class Refusal(NamedTuple):
 
 _HERE: Final = Refusal(refusals.TOO_MANY_HERE, "limit")
 _FROM_YOU: Final = Refusal(refusals.TOO_MANY_FROM_YOU, "address_limit")
+_FROM_USER: Final = Refusal(refusals.TOO_MANY_FROM_USER, "user_limit")
 _FAST: Final = Refusal(refusals.TOO_FAST, "address_rate")
 
 
@@ -88,16 +90,23 @@ class Limits:
         if self._cells[0] < slot:
             self._cells[0] = slot
 
-    def connect(self, address: str, listener: int) -> Refusal | None:
+    def connect(self, address: str, listener: int, uid: int | None = None) -> Refusal | None:
         """Count a new connection, or say why it is refused. Each call that returns None is owed a ``disconnect``.
 
         :param address: the client's address.
         :param listener: the listener's number.
+        :param uid: of the account, where the client is a program of this machine: whatever its address, it leaves room
+            for those of other accounts.
         """
         total = self._base + BUCKETS * _FIELDS + listener % LISTENERS
         if self._sum(total - self._base) >= self._settings.connections:
             return _HERE
-        if not self._is_free(address):
+        if uid is not None:
+            cell = self._cell(_user(uid))
+            if self._sum(cell + _OPEN) >= max(1, self._settings.connections // _USERS_PART):
+                return _FROM_USER
+            self._cells[self._base + cell + _OPEN] += 1
+        elif not self._is_free(address):
             cell = self._cell(address)
             if self._sum(cell + _OPEN) >= self._settings.connections_per_address:
                 return _FROM_YOU
@@ -107,10 +116,12 @@ class Limits:
         self._cells[total] += 1
         return None
 
-    def disconnect(self, address: str, listener: int) -> None:
+    def disconnect(self, address: str, listener: int, uid: int | None = None) -> None:
         """A counted connection has ended."""
         self._lower(self._base + BUCKETS * _FIELDS + listener % LISTENERS)
-        if not self._is_free(address):
+        if uid is not None:
+            self._lower(self._base + self._cell(_user(uid)) + _OPEN)
+        elif not self._is_free(address):
             self._lower(self._base + self._cell(address) + _OPEN)
 
     def message(self, address: str) -> bool:
@@ -172,6 +183,10 @@ class Limits:
     def _lower(self, cell: int) -> None:
         if self._cells[cell]:
             self._cells[cell] -= 1
+
+
+def _user(uid: int) -> str:
+    return f"uid {uid}"
 
 
 def _prefix(address: str) -> str:

@@ -125,6 +125,11 @@ class Login:
         self._mechanism: ServerMechanism | _NameAndPassword | None = None
         self._password: Secret | None = None
 
+    @property
+    def told(self) -> tuple[str, str]:
+        """For a transcript: the mechanism, and whom the client claims to be; no more than that."""
+        return self._name, self._user
+
     def begin(self, mechanism: str, initial: bytes | None, evidence: TLSEvidence, certified: str = "") -> None:
         """Begin a SASL exchange.
 

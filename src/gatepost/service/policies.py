@@ -65,7 +65,7 @@ def variants_of(
     relay_policy(config, ListFiles())  # its lists are to be read, too
     refused_senders(config, ListFiles())
     made: dict[Handshake, ServerContexts] = {}
-    for handshake, decision in policy.handshakes(ground_of(config, listener) for listener in config.listener).items():
+    for handshake, decision in policy.handshakes(ground_of(config, listener) for listener in config.listeners).items():
         if handshake == policy.handshake:
             continue
         if not handshake.possible:

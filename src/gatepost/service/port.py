@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 from gatepost.config.policies import ground_of
 from gatepost.config.schema import Config, Listener
 from gatepost.policy.inbound import InboundDecision
+from gatepost.record.recorder import Recorder
 from gatepost.service.policies import Policies
 from gatepost.tls.contexts import ServerContexts
 
@@ -29,7 +30,7 @@ class ListenerPort(ABC, Generic[T]):
 
     __slots__ = (
         "_generation", "_ground", "_known", "_policies", "clock", "contexts", "handshake_seconds", "implicit", "name",
-        "now", "number",
+        "now", "number", "protocol", "recorder",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +45,9 @@ class ListenerPort(ABC, Generic[T]):
         policies: Policies | None,
     ) -> None:
         self.name: Final = listener.name
+        self.protocol: Final = str(listener.protocol)
+        self.recorder: Recorder | None = None
+        """What sessions are recorded with, where any may be."""
         self.number: Final = number
         self.contexts: Final = contexts
         self.implicit: Final = listener.tls == "implicit"

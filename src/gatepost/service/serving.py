@@ -7,8 +7,8 @@ import functools
 import gc
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
 from gatepost.config.schema import Config
 from gatepost.net.identifiers import new_identifier
@@ -17,10 +17,14 @@ from gatepost.net.loop import answer_signals
 from gatepost.net.served import SWEEP_SECONDS, Sweeper
 from gatepost.net.transport import Transport
 from gatepost.observe import logs
+from gatepost.observe.metrics import Counters
 from gatepost.observe.shared import Shared
+from gatepost.record.configured import records_at
+from gatepost.record.recorder import Recorder
 from gatepost.service.connection import Connection, Door
 from gatepost.service.limits import Limits
 from gatepost.service.policies import LOOK_SECONDS, Policies
+from gatepost.service.recording import recorder_of
 from gatepost.wire.upgrade import Origin
 
 _LOOK_EVERY: Final = round(LOOK_SECONDS / SWEEP_SECONDS)
@@ -29,6 +33,19 @@ _DRAIN_POLL: Final = 0.05
 
 Connect = Callable[[Transport, Origin, Callable[[Connection], None]], Connection]
 """Makes the connection of a client; called with what is to be told when it is gone."""
+
+
+class Vestibule(Protocol):
+    """Where connections wait that have to say something before they count as anybody's."""
+
+    def takes(self, address: str) -> bool:
+        """Whether those from this address do."""
+
+    def wait(self, sock: socket.socket, origin: Origin, admit: Callable[[socket.socket, Origin], None]) -> None:
+        """Wait, then admit the connection under the origin that it turned out to have, or close it."""
+
+    def close(self) -> None:
+        """Close all that wait."""
 
 
 class Serving:
@@ -43,7 +60,7 @@ class Serving:
 
     __slots__ = (
         "_acceptors", "_connections", "_drain_seconds", "_draining", "_ending", "_limits", "_loop", "_policies",
-        "_refused",
+        "_recorder", "_refused", "_vestibules",
     )  # fmt: skip
 
     def __init__(
@@ -54,20 +71,43 @@ class Serving:
         self._drain_seconds: Final = drain_seconds
         self._policies: Final = policies
         self._acceptors: list[Acceptor] = []
+        self._vestibules: list[Vestibule] = []
         self._connections: set[Connection] = set()
         self._refused: set[Connection] = set()  # that were told so and linger
         self._draining = self._ending = False
+        self._recorder: Recorder | None = None
         Sweeper(loop, self._connections, self._look)
 
-    def listen(self, door: Door, sockets: Sequence[socket.socket], connect: Connect) -> None:
+    def listen(
+        self, door: Door, sockets: Sequence[socket.socket], connect: Connect, vestibule: Vestibule | None = None
+    ) -> None:
         """Accept for a door.
 
         :param connect: makes the connection of a client.
+        :param vestibule: where some of them wait first, if any do.
         """
         closed = functools.partial(self._closed, door.number)
+        admit = functools.partial(self._admit, door, connect, closed)
+        if vestibule is not None:
+            self._vestibules.append(vestibule)
         for sock in sockets:
-            accepted = functools.partial(self._accept, door, connect, closed, _bound_address(sock))
+            accepted = functools.partial(self._accept, door, admit, vestibule, _bound_address(sock))
             self._acceptors.append(Acceptor(self._loop, sock, accepted))
+
+    def record(self, config: Config, counters: Counters, role: str, doors: Iterable[Door]) -> None:
+        """Record what is said at some doors, as far as the configuration wants it.
+
+        :param role: of this process, for the names of files.
+        """
+        doors = [door for door in doors if records_at(config, door.name)]
+        self._recorder = recorder_of(self._loop, config, counters, role) if doors else None
+        for door in doors:
+            door.recorder = self._recorder
+
+    def stop_recording(self) -> None:
+        """Write what is not written yet, for some seconds at most. The loop has stopped."""
+        if self._recorder is not None:
+            self._recorder.close()
 
     def retire(self) -> None:
         """Accept no more and let sessions end by themselves; those that go on after ``drain_seconds`` are drained."""
@@ -93,6 +133,8 @@ class Serving:
             self._ending = True
             for acceptor in self._acceptors:
                 acceptor.stop()
+            for vestibule in self._vestibules:
+                vestibule.close()
             self._stop_when_done()
 
     def _cut_off(self) -> None:
@@ -104,20 +146,33 @@ class Serving:
     def _accept(
         self,
         door: Door,
-        connect: Connect,
-        closed: Callable[[Connection], None],
+        admit: Callable[[socket.socket, Origin], None],
+        vestibule: Vestibule | None,
         local: tuple[str, int] | None,
         sock: socket.socket,
         peer: object,
     ) -> None:
         try:
             origin = _origin(door.name, sock, peer, local, door.clock())
-            transport = Transport(self._loop, sock)
         except OSError:  # it is gone already
             sock.close()
             return
+        if vestibule is not None and vestibule.takes(origin.peer[0]):
+            vestibule.wait(sock, origin, admit)
+        else:
+            admit(sock, origin)
+
+    def _admit(
+        self, door: Door, connect: Connect, closed: Callable[[Connection], None], sock: socket.socket, origin: Origin
+    ) -> None:
+        """Make a connection of a socket, for whom its origin names."""
+        try:
+            transport = Transport(self._loop, sock)
+        except OSError:
+            sock.close()
+            return
         connection = connect(transport, origin, closed)
-        refusal = self._limits.connect(origin.peer[0], door.number)
+        refusal = self._limits.connect(origin.peer[0], door.number, origin.uid)
         if refusal is not None:
             self._refused.add(connection)
             connection.refuse(refusal)
@@ -129,7 +184,8 @@ class Serving:
         self._refused.discard(connection)
         if connection in self._connections:
             self._connections.discard(connection)
-            self._limits.disconnect(connection.origin.peer[0], number)
+            origin = connection.origin
+            self._limits.disconnect(origin.peer[0], number, origin.uid)
 
     def look(self) -> None:
         """See whether what was read from files is still what is there."""
@@ -172,7 +228,7 @@ def run_until_drained(loop: asyncio.AbstractEventLoop, serving: Serving, shared:
 
 def place_of(listener: str, config: Config) -> int:
     """A listener's number: its place in the configuration, so that processes of all roles count in the same table."""
-    names = [each.name for each in config.listener]
+    names = [each.name for each in config.listeners]
     return names.index(listener) if listener in names else len(names)
 
 

@@ -19,10 +19,11 @@ class Terms(Generic[Profile]):
     :param rule: what decided that, for the log.
     :param refusal: why the connection is closed before anything is said; usually empty.
     :param asked: whether the client is asked for a certificate: ``none``, ``ask`` or ``require``.
+    :param asked_by: what decided that, for the log; empty where nobody asks.
     :param external: the profile for a session that may log in by its certificate.
     """
 
-    __slots__ = ("asked", "contexts", "external", "profile", "refusal", "rule", "wanted")
+    __slots__ = ("asked", "asked_by", "contexts", "external", "profile", "refusal", "rule", "wanted")
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Terms(Generic[Profile]):
         refusal: str = "",
         *,
         asked: Asked = "none",
+        asked_by: str = "",
         external: Profile | None = None,
     ) -> None:
         self.profile: Final = profile
@@ -41,4 +43,11 @@ class Terms(Generic[Profile]):
         self.rule: Final = rule
         self.refusal: Final = refusal
         self.asked: Final = asked
+        self.asked_by: Final = asked_by
         self.external: Final = external
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the log says: by which ``rule`` TLS is ``wanted``, and a certificate ``asked_by`` which."""
+        asked = "" if self.asked == "none" or not self.asked_by else self.asked
+        return {"wanted": self.wanted, "rule": self.rule, "asked": asked, "asked_by": self.asked_by}

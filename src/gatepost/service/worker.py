@@ -3,8 +3,9 @@
 SECURITY: after the supervisor dropped its privileges this process reads what strangers send. It holds listening sockets
 that were bound for it and TLS contexts with the private key in memory; it opens the queue for writing, the accounts for
 reading and the folder of bodies for writing, all below ``data``, and the list files that rules name, for reading; where
-strangers are put off, also the memory of that for writing. It opens no outgoing connection, starts no program and reads
-no mailbox. Only where a ``[[greylist_rule]]`` has ``client_names`` does it ask name servers.
+strangers are put off, also the memory of that for writing; where sessions are recorded, files of its own. It opens no
+outgoing connection, starts no program and reads no mailbox. Only where a ``[[greylist_rule]]`` has ``client_names`` or
+``spf`` does it ask name servers.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def run(role: str, listeners: Sequence[BoundListener], config: Config, shared: S
     """
     loop = new_loop()
     asyncio.set_event_loop(loop)
-    server = Server(loop, listeners, config, shared)
+    server = Server(loop, listeners, config, shared, role)
     try:
         run_until_drained(loop, server, shared)
     finally:
@@ -70,12 +71,18 @@ class Server(Serving):
 
     :param loop: the loop that will run it.
     :param listeners: with their bound sockets.
+    :param role: the role's name.
     """
 
     __slots__ = ("_accounts", "_queue", "_services")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, listeners: Sequence[BoundListener], config: Config, shared: Shared
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listeners: Sequence[BoundListener],
+        config: Config,
+        shared: Shared,
+        role: str = "mx",
     ) -> None:
         self._queue = SQLiteQueue(config.data)
         self._accounts = SQLiteAccountStore(config.data / ACCOUNTS)
@@ -83,9 +90,12 @@ class Server(Serving):
         shares = limits.Limits(config.limits, limits.region(shared), shared.slot)
         super().__init__(loop, shares, drain_seconds=config.drain_seconds, policies=policies)
         self._services = self._gather(config, shared, frozenset(bound.name for bound in listeners))
-        for bound in listeners:
-            number = place_of(bound.name, config)
-            port = Port(self._services, bound.settings, number, shared.contexts.get(bound.name))
+        ports = [
+            Port(self._services, bound.settings, place_of(bound.name, config), shared.contexts.get(bound.name))
+            for bound in listeners
+        ]
+        self.record(config, shared.counters, role, [port for port in ports if not port.local])
+        for bound, port in zip(listeners, ports, strict=True):
             self.listen(port, bound.sockets, functools.partial(Connection, port))
 
     def _gather(self, config: Config, shared: Shared, listeners: frozenset[str]) -> Services:
@@ -127,6 +137,7 @@ class Server(Serving):
 
     def close(self) -> None:
         """Commit what waits and close the stores. The loop has stopped."""
+        self.stop_recording()
         self._services.intake.close()
         self._services.desk.checks.close()
         if self._services.greylisting is not None:

@@ -18,6 +18,7 @@ from gatepost.wire.smtp import events
 from gatepost.wire.smtp.reply import TLS_UNAVAILABLE, Reply
 from gatepost.wire.smtp.server import PlainServer, SecureServer
 from gatepost.wire.upgrade import EarlyHello, PlaintextAfterUpgrade, UpgradeReady
+from gatepost.wire.witness import Witness
 
 BACKLOG_LIMIT: Final = 1 << 17  # octets that may wait in the engine while it waits for us
 PROGRESS: Final = 4096  # octets of content that count as progress within the data timeout
@@ -70,6 +71,10 @@ class Conversation:
     def alive(self) -> bool:
         """Whether there is anybody to answer."""
         return self._channel is not None
+
+    def watch(self, witness: Witness) -> None:
+        """Show a witness what is read and said from here on."""
+        self._engine.witness = witness
 
     def greet(self) -> None:
         """Say the greeting, and wait for the first command."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def test_authorities_are_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "found"), [(30, []), (1, [("warning", "crl-expires-soon")]), (-1, [("error", "crl-expired")])]
+    ("days", "found"),
+    [(30, [("note", "crl-good")]), (1, [("warning", "crl-expires-soon")]), (-1, [("error", "crl-expired")])],
 )
 def test_revocation_lists_are_checked(tmp_path: Path, days: int, found: list[tuple[str, str]]) -> None:
     """One that ran out lets nobody in: that is an error, and two days before a warning."""
@@ -111,6 +113,10 @@ def test_revocation_lists_are_checked(tmp_path: Path, days: int, found: list[tup
     path.write_bytes(AUTHORITY.crl(next_update=AUTHORITY.now + days * DAY).public_bytes(Encoding.PEM))
     checked = check_revocations("client_crl", path, time.time())
     assert [(each.severity, each.word) for each in checked.findings] == found
+    if days == 30:
+        assert re.fullmatch(
+            r"the list of CN=.+ \(0 revoked\) is good until [-0-9]{10} [:0-9]{8} UTC", checked.findings[0].text
+        )
 
 
 def test_file_without_revocation_list_is_unusable(tmp_path: Path) -> None:

@@ -7,7 +7,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.unit.cli.conftest import Gatepost
+
+from gatepost.testing.ca import TestAuthority
 
 
 def test_check_lists_every_problem_with_78(gatepost: Gatepost, tmp_path: Path) -> None:
@@ -34,6 +37,25 @@ def test_check_needs_no_certificate_port_or_directory(gatepost: Gatepost, tmp_pa
     """Without --full only the text is judged: it may be checked on another machine."""
     (tmp_path / "gatepost.toml").write_text('data = "/nonexistent/x"\n[tls]\ncertificate = "none.pem"\n')
     assert gatepost("config", "check").code == 0
+
+
+def test_check_finds_a_client_certificate_without_its_key(gatepost: Gatepost, tmp_path: Path) -> None:
+    """Of one that is there; one that is not may be on the machine that it is for."""
+    pem = TestAuthority("an authority").issue("c.example")
+    (tmp_path / "gatepost.toml").write_text(
+        '[[outbound]]\nto = "a.example"\nlevel = "encrypt"\nclient_certificate = "c.pem"\n'
+    )
+    assert gatepost("config", "check").code == 0
+    pem.write(tmp_path / "c.pem")
+    assert gatepost("config", "check").code == 0
+    (tmp_path / "c.pem").write_bytes(pem.certificate.public_bytes(Encoding.PEM))
+    done = gatepost("config", "check")
+    assert done.code == 78
+    (line,) = done.err.splitlines()
+    assert line == (
+        f"gatepost: gatepost.toml:1: outbound[0].client_certificate: {tmp_path}/c.pem holds no private key: "
+        "put the key into the same file"
+    )
 
 
 def test_full_check_looks_at_what_is_named(gatepost: Gatepost, tmp_path: Path) -> None:

@@ -126,3 +126,28 @@ def test_generated_passwords_differ() -> None:
     made = {passwords.generated().reveal() for _ in range(100)}
     assert len(made) == 100
     assert all(len(password) == 23 for password in made)
+
+
+def test_person_is_asked_before_a_user_is_deleted(
+    gatepost: Gatepost, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal, unless --yes is said; no answer is no. One who does not exist is not asked about."""
+    monkeypatch.setattr("gatepost.cli.user._interactive", lambda: True)
+    for name in ("ann", "bob"):
+        gatepost("user", "add", f"{name}@x.test", "--generate")
+    for answer, code in ((b"\n", 1), (b"n\n", 1), (b"", 130)):
+        refused = gatepost("user", "delete", "ann@x.test", stdin=answer)
+        assert refused.code == code
+        assert "Delete ann@x.test, who can then no longer log in or get mail? [y/N]" in refused.err
+    assert len(gatepost("user", "list", "--json").json) == 2
+    assert gatepost("user", "delete", "ann@x.test", "--json", stdin=b"y\n").json == {"address": "ann@x.test"}
+    asked = gatepost("user", "delete", "bob@x.test", "--yes")
+    assert (asked.code, "[y/N]" in asked.err) == (0, False)
+    assert (gatepost("user", "delete", "eve@x.test").code, gatepost("user", "list", "--json").json) == (67, [])
+
+
+def test_script_is_not_asked_before_a_user_is_deleted(gatepost: Gatepost, data: Path) -> None:
+    """What worked without a terminal goes on to work."""
+    gatepost("user", "add", "ann@x.test", "--generate")
+    deleted = gatepost("user", "delete", "ann@x.test", stdin=b"n\n")
+    assert (deleted.code, deleted.err) == (0, "")

@@ -49,6 +49,10 @@ RULE = "[[greylist_rule]]\n"
         (f'{RULE}action = "skip"\ncountries = ["Germany"]\n[greylist]\ncountry_database = "c"', "is not a country"),
         (f'{RULE}action = "skip"\nlisteners = ["pop3"]', "nobody sends there"),
         (f'{RULE}action = "skip"\nclient_names = ["a b"]', "is not a domain name"),
+        (f'{RULE}action = "delay"\nspf = "pas"', "spf[0]: must be one of"),
+        (f'{RULE}action = "delay"\nspf = []', "spf: must have at least 1 entry"),
+        (f'{RULE}action = "delay"\nspf = "permerror"', "spf[0]: must be one of"),
+        (f'{RULE}action = "skip"\nspf = "pass"', "would spare whoever has a domain of his own: say which `senders`"),
         (f'{RULE}action = "skip"\nfrom = ["10.0.0.300"]', "is not an address list entry"),
         (f'{RULE}action = "skip"\ncertificate_fingerprint = ["{"ab" * 32}"]', "nobody is asked for a certificate"),
         (
@@ -97,3 +101,18 @@ def test_rules_know_where_they_stand_and_their_lists(tmp_path: Path) -> None:
     assert (found.course.action, found.rule) == ("skip", f"greylist_rule[0] ({tmp_path}/g.toml:1)")
     other = policy.decide(Facts("10.0.0.1", "mx", "a@example.com", "b@x.test"))
     assert (other.course.delay, other.rule) == (60.0, f"greylist ({tmp_path}/g.toml:5)")
+
+
+def test_domain_stands_for_its_clients_only_where_it_vouches_and_its_mail_waits(tmp_path: Path) -> None:
+    """`spf = "pass"` with `action = "delay"`; any other result leaves it to the network."""
+    text = "".join(
+        f'{RULE}spf = {spf}\naction = "{action}"\nsenders = ["*"]\n'
+        for spf, action in (
+            ('"pass"', "delay"),
+            ('["pass", "none"]', "delay"),
+            ('"softfail"', "delay"),
+            ('"pass"', "skip"),
+        )
+    )
+    policy = greylist_policy(_load(tmp_path, text), ListFiles())
+    assert [rule.course.by_domain for rule in policy.rules] == [True, False, False, False]

@@ -219,7 +219,7 @@ def test_every_path_of_the_schema_is_made_absolute() -> None:
         "tls.client_crl",
         "delivery.ca_file", "delivery.smarthost_password_file", "certificate.file", "certificate.key",
         "outbound.ca", "outbound.crl", "outbound.client_certificate",
-        "greylist.country_database",
+        "greylist.country_database", "backend.ca", "backend.client_certificate", "record.directory",
     }  # fmt: skip
 
 

@@ -111,3 +111,24 @@ def test_row_outside_the_memory_is_refused() -> None:
     """There are as many rows as were made."""
     with pytest.raises(LocalProtocolError):
         Counters(slots=2).for_slot(2)
+
+
+def test_backends_and_listeners_have_names_of_their_own() -> None:
+    """A backend that is called as a listener is counted as a backend, and no listener's row shows up for it."""
+    counters = Counters(["mail", "mx"])
+    counters.learn_backends(["mail", "pop"])
+    counters.count("gate_backend_connections_total", backend="pop")
+    counters.count("gate_backend_connections_total", backend="nobody")
+    counters.count("gate_backend_servers", 2, backend="mail", state="up")
+    shown = [
+        (sample.family.name, sample.labels, sample.value)
+        for sample in counters.samples()
+        if sample.family.name.startswith("gate_backend_") and sample.value
+    ]
+    assert shown == [
+        ("gate_backend_connections_total", ("pop",), 1),
+        ("gate_backend_connections_total", ("other",), 1),
+        ("gate_backend_servers", ("mail", "up"), 2),
+    ]
+    listed = {sample.labels for sample in counters.samples() if sample.family.name == "gate_backend_connections_open"}
+    assert listed == {("mail",), ("pop",), ("other",)}

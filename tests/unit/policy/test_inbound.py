@@ -68,6 +68,20 @@ def test_decision_names_its_rules() -> None:
     assert denied.decide("192.0.2.1", MX).rule == "inbound[1] (g.toml:1)"
 
 
+def test_rule_that_asks_for_a_certificate_is_told_from_the_one_about_tls() -> None:
+    """`wanted=offer rule=relay[0]` would say that a relay rule offers STARTTLS; it asks for a certificate."""
+    relay = InboundRule(Source("relay[0]"), {"client_certificate": "ask"})
+    asking = InboundPolicy((relay,)).decide("192.0.2.1", MX)
+    assert (asking.wanted, asking.rule, asking.asked_by) == ("offer", "listener", "relay[0]")
+    both = InboundPolicy((rule(1, {"starttls": "require", "client_certificate": "require"}), relay))
+    assert both.decide("192.0.2.1", MX).rule == both.decide("192.0.2.1", MX).asked_by == "inbound[1] (g.toml:1)"
+    denied = InboundPolicy((rule(0, {"starttls": "deny"}), relay)).decide("192.0.2.1", MX)
+    assert (denied.rule, denied.asked_by) == ("inbound[0] (g.toml:0)", "")
+    assert InboundPolicy((rule(0, {"client_certificate": "none"}),)).decide("192.0.2.1", MX).asked_by == ""
+    usual = InboundPolicy((), Handshake(client_certificate="ask"), Source("tls", "g.toml:9"))
+    assert usual.decide("192.0.2.1", MX).asked_by == "tls (g.toml:9)"
+
+
 def test_every_handshake_that_can_come_about_is_known_before() -> None:
     """Their contexts are made before the fork: nothing is missing, and what no address can meet is not made."""
     found = POLICY.handshakes([MX, POP3])

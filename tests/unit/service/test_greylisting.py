@@ -3,160 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.countrydb import write_countries
+from tests.unit.service.greylisting_rig import ANN, Broken, Rig, said
 
 from gatepost.config.schema import Config
-from gatepost.errors import ConfigError, StoreError
-from gatepost.greylist.facts import Facts
-from gatepost.greylist.memory import Memory, Step, Timing
-from gatepost.greylist.triplet import Triplet
+from gatepost.errors import ConfigError
 from gatepost.net.confirmed import ConfirmedNames
-from gatepost.net.resolve import DNSResolver
-from gatepost.observe import logs
-from gatepost.observe.metrics import Counters
-from gatepost.service.greylisting import REST_SECONDS, Greylisting, Judged, check_greylisting
-from gatepost.store.greylist import Bounds, GreylistStore, Network, Remembered, Totals
+from gatepost.service.greylisting import REST_SECONDS, Judged, check_greylisting
+from gatepost.store.greylist import Totals
 from gatepost.store.sqlite.greylist import SQLiteGreylist
 from gatepost.testing.dns import FakeDNS
-
-ANN = Facts("192.0.2.7", "mx", "ann@example.com", "bob@x.test")
-
-
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Broken:
-    """A memory that cannot answer."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def decide(self, triplet: Triplet, timing: Timing, bounds: Bounds) -> Step:
-        self.asked += 1
-        raise StoreError("greylist.db: deciding: the disk is full")
-
-    def expire(self, timing: Timing, limit: int) -> int:
-        raise StoreError("greylist.db: expiring: the disk is full")
-
-    def look(self, triplet: Triplet) -> tuple[Memory | None, Network | None]:
-        raise AssertionError
-
-    def allow(self, networks: Iterable[str]) -> None:
-        raise AssertionError
-
-    def forget(self, *, network: str = "", sender: str = "", recipient: str = "", everything: bool = False) -> int:
-        raise AssertionError
-
-    def triplets(
-        self, *, limit: int, state: str = "", network: str = "", sender: str = "", recipient: str = ""
-    ) -> list[Remembered]:
-        raise AssertionError
-
-    def networks(self, *, limit: int) -> list[Network]:
-        raise AssertionError
-
-    def totals(self) -> Totals:
-        raise AssertionError
-
-    def backup_to(self, target: Path) -> None:
-        raise AssertionError
-
-    def close(self) -> None:
-        pass
-
-
-class Rig:
-    """One process's greylisting, on a loop that runs when it is told to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = Clock()
-        self.loop = asyncio.new_event_loop()
-        self.counters = Counters(("mx",))
-        self.log = folder / "log"
-        self._made: list[Greylisting] = []
-
-    def make(
-        self,
-        *,
-        store: GreylistStore | None = None,
-        rules: list[dict[str, Any]] | None = None,
-        dns: FakeDNS | None = None,
-        **settings: Any,
-    ) -> Greylisting:
-        """Greylisting with these keys."""
-        given = {"enabled": True, **settings}
-        config = Config.model_validate(
-            {
-                "hostname": "mx.x.test", "data": self.folder, "greylist": given, "greylist_rule": rules or [],
-                "delivery": {"resolver": dns.nameserver} if dns else {},
-            }
-        )  # fmt: skip
-        memory = store or SQLiteGreylist(self.folder / "greylist.db", clock=self.clock)
-
-        def names() -> ConfirmedNames:
-            assert dns is not None
-            return ConfirmedNames(DNSResolver([dns.nameserver]), self.loop.time, seconds=30.0)
-
-        self._made.append(Greylisting(self.loop, config, memory, self.counters, names))
-        return self._made[-1]
-
-    def ask(self, greylisting: Greylisting, facts: Facts = ANN) -> Judged:
-        """Judge a recipient, waiting for DNS where it is asked."""
-        answered: asyncio.Future[Judged] = self.loop.create_future()
-        found = greylisting.at_recipient(facts, "c1", answered.set_result)
-        return found or self.loop.run_until_complete(answered)
-
-    def count(self, result: str) -> int:
-        """How many decisions ended like that."""
-        return self.counters.total(self.counters.index("greylist_decisions_total", result=result))
-
-    def events(self) -> list[str]:
-        """The log's lines."""
-        logs.flush()
-        return self.log.read_text().splitlines()
-
-    def close(self) -> None:
-        """End all."""
-        for each in self._made:
-            each.close()
-        self.loop.run_until_complete(asyncio.sleep(0))
-        self.loop.close()
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """A process's greylisting, its log in a file."""
-    made = Rig(tmp_path)
-    with made.log.open("wb") as out:
-        logs.setup(descriptor=out.fileno())
-        yield made
-        made.close()
-        logs.teardown()
-
-
-def _said(judged: Judged) -> str:
-    return str(judged.reply) if judged.reply else ""
 
 
 def test_stranger_is_told_how_long_to_wait(rig: Rig) -> None:
     """451 4.7.1, the time that is left, and then it gets in."""
     greylisting = rig.make()
-    assert _said(rig.ask(greylisting)) == "451 4.7.1 Greylisted: we do not know you yet, try again in 5m"
+    assert said(rig.ask(greylisting)) == "451 4.7.1 Greylisted: we do not know you yet, try again in 5m"
     rig.clock.now += 59.5
-    assert _said(rig.ask(greylisting)).endswith("try again in 4m 1s")
+    assert said(rig.ask(greylisting)).endswith("try again in 4m 1s")
     rig.clock.now += 241
     assert rig.ask(greylisting).reply is None
     assert rig.ask(greylisting).reply is None
@@ -179,9 +48,9 @@ def test_rules_skip_delay_and_refuse(rig: Rig) -> None:
             {"senders": ["worse.example"], "action": "refuse"},
         ]
     )
-    said = [_said(rig.ask(greylisting, ANN._replace(sender=f"x@{name}.example"))) for name in
+    answers = [said(rig.ask(greylisting, ANN._replace(sender=f"x@{name}.example"))) for name in
             ("friend", "slow", "foe", "worse")]  # fmt: skip
-    assert said == [
+    assert answers == [
         "", "451 4.7.1 Greylisted: we do not know you yet, try again in 1h", "550 5.7.1 Go away",
         "550 5.7.1 Your mail is not wanted here",
     ]  # fmt: skip
@@ -274,12 +143,12 @@ def test_country_decides(rig: Rig) -> None:
         ],
     )
     facts = [ANN, ANN._replace(address="198.51.100.1"), ANN._replace(address="203.0.113.1")]
-    assert [_said(rig.ask(greylisting, each)) for each in facts] == [
+    assert [said(rig.ask(greylisting, each)) for each in facts] == [
         "", "550 5.7.1 Not from there", "451 4.7.1 Greylisted: we do not know you yet, try again in 2h",
     ]  # fmt: skip
     write_countries(path, {"192.0.2.0/24": "FR"})
     greylisting.look()
-    assert _said(rig.ask(greylisting)) == "550 5.7.1 Not from there"
+    assert said(rig.ask(greylisting)) == "550 5.7.1 Not from there"
 
 
 def test_name_in_dns_decides_and_is_asked_for_once(rig: Rig) -> None:
@@ -382,7 +251,7 @@ def test_list_file_that_breaks_keeps_what_it_said(rig: Rig) -> None:
     assert any("policy.list-kept" in line for line in rig.events())
 
 
-@pytest.mark.parametrize("case", ["countries", "names", "off"])
+@pytest.mark.parametrize("case", ["countries", "names", "spf", "off"])
 def test_what_cannot_be_used_is_found_before_the_start(
     tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,6 +264,7 @@ def test_what_cannot_be_used_is_found_before_the_start(
     monkeypatch.setattr("dns.asyncresolver.Resolver", no_servers)
     rules: dict[str, dict[str, Any]] = {
         "countries": {"countries": ["DE"], "action": "skip"}, "names": {"client_names": ["a.b"], "action": "skip"},
+        "spf": {"spf": ["pass"], "action": "delay"},
     }  # fmt: skip
     greylist = {"enabled": case != "off", "country_database": tmp_path / "c.mmdb"}
     config = Config.model_validate({"greylist": greylist, "greylist_rule": [rules.get(case, rules["countries"])]})
@@ -402,5 +272,70 @@ def test_what_cannot_be_used_is_found_before_the_start(
     if case == "off":
         check()
         return
-    with pytest.raises(ConfigError, match="c.mmdb" if case == "countries" else "client_names: the system names no"):
+    words = {"countries": "c.mmdb", "names": "client_names: the system names no", "spf": "spf: the system names no"}
+    with pytest.raises(ConfigError, match=words[case]):
         check()
+
+
+def test_addresses_of_one_ipv6_network_are_one_stranger(rig: Rig) -> None:
+    """Who changes his address at each attempt writes one row, and gets in as one who does not."""
+    greylisting = rig.make()
+    churning = [ANN._replace(address=f"2001:db8:0:7:{number:x}::1") for number in range(500)]
+    assert all(rig.ask(greylisting, each).reply is not None for each in churning)
+    assert _rows(rig) == 1
+    rig.clock.now += 300
+    assert rig.ask(greylisting, ANN._replace(address="2001:db8:0:7:ffff::2")).reply is None
+
+
+def test_churn_over_ipv6_networks_is_bounded_and_turns_nobody_away(rig: Rig) -> None:
+    """A /48 has 65,536 networks: they fill the room there is and no more, and what waited before still gets in."""
+    greylisting = rig.make(size=1000, auto_allow=0)
+    assert rig.ask(greylisting).reply is not None
+    for number in range(1500):
+        rig.ask(greylisting, ANN._replace(address=f"2001:db8:0:{number:x}::1"))
+    assert _rows(rig) <= 1000
+    rig.clock.now += 300
+    assert rig.ask(greylisting).reply is None
+    rig.clock.now += 86400
+    assert rig.ask(greylisting, ANN._replace(sender="late@far.example")).reply is not None
+
+
+@pytest.mark.parametrize("jump", [-1e8, -86400.0, -301.0, -61.0, 3600.0, 86401.0, 1e8])
+def test_clock_that_is_set_while_a_sender_waits_locks_it_out_of_nothing(rig: Rig, jump: float) -> None:
+    """Set back or ahead by the system, in a process that also forgets: retries get in as a stranger's do, at last."""
+    greylisting = rig.make(delay="5m")
+    assert rig.ask(greylisting).reply is not None
+    rig.clock.now += jump
+    greylisting._expire()
+    waited = 0.0
+    while rig.ask(greylisting).reply is not None:
+        assert waited <= 300.0 + 60.0
+        rig.clock.now += 120.0
+        waited += 120.0
+        greylisting._expire()
+    assert rig.ask(greylisting).reply is None
+
+
+def test_restart_in_between_is_not_noticed(rig: Rig) -> None:
+    """Another process takes up what the first one remembered: waiting, passed, and networks that are no strangers."""
+    first = rig.make(auto_allow=2)
+    waiting = ANN._replace(sender="waiting@far.example")
+    assert all(rig.ask(first, ANN._replace(recipient=f"r{n}@x.test")).reply is not None for n in range(2))
+    rig.clock.now += 300
+    assert rig.ask(first, ANN._replace(recipient="r0@x.test")).reply is None
+    assert rig.ask(first, waiting).reply is not None
+    second = rig.make(auto_allow=2)
+    assert rig.ask(second, ANN._replace(recipient="r0@x.test")).reply is None
+    assert rig.ask(second, waiting).reply is not None
+    assert rig.ask(second, ANN._replace(recipient="r1@x.test")).reply is None
+    assert rig.ask(second, waiting).reply is None
+    assert [rig.count(result) for result in ("passed", "known", "allowed")] == [2, 1, 1]
+
+
+def _rows(rig: Rig) -> int:
+    store = SQLiteGreylist(rig.folder / "greylist.db", clock=rig.clock)
+    try:
+        totals = store.totals()
+        return totals.waiting + totals.passed + totals.networks
+    finally:
+        store.close()

@@ -62,6 +62,20 @@ def test_exempt_addresses_are_free_of_limits_by_address(memory: mmap.mmap) -> No
     assert not limits.message("127.0.0.2")
 
 
+def test_account_of_this_machine_leaves_room_for_the_others(memory: mmap.mmap) -> None:
+    """Half of what there is, in whichever process; another account has the other half, and what ended is given back."""
+    one, two = (view(memory, slot, connections=4) for slot in (1, 2))
+    assert one.connect("local", 2, 1000) is None
+    assert two.connect("local", 2, 1000) is None
+    for refused in (one.connect("local", 2, 1000), two.connect("local", 2, 1000)):
+        assert refused is not None
+        assert str(refused.reply) == "421 4.7.0 Too many connections of your account"
+    assert one.connect("local", 2, 0) is None
+    two.disconnect("local", 2, 1000)
+    assert one.connect("local", 2, 1000) is None
+    assert view(mmap.mmap(-1, SIZE), connections=1).connect("local", 0, 1000) is None
+
+
 def test_limit_on_rate_forgets_after_its_minute(memory: mmap.mmap) -> None:
     """A rate counts within a minute, in whichever process."""
     clock = Clock()

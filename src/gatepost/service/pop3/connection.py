@@ -65,8 +65,7 @@ class POP3Connection(connection.Connection):
         record = self.record
         fields: dict[str, Any] = {
             **facts,
-            "wanted": self.terms.wanted,
-            "rule": self.terms.rule,
+            **self.terms.facts,
             "user": record.user,
             "messages": record.messages,
             "retrieved": record.retrieved,

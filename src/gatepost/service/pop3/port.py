@@ -95,7 +95,8 @@ class Port(ListenerPort[Terms[ServerProfile]]):
             for external in (False, True)
         }
         wanted = "implicit" if self.implicit else listener.starttls
-        self._plain: Final = self._terms(contexts, wanted, asked=services.config.tls.client_certificate)
+        asked = services.config.tls.client_certificate
+        self._plain: Final = self._terms(contexts, wanted, asked=asked, asked_by="tls" if asked != "none" else "")
 
     def maildrop(self, user: str) -> Path:
         """Where a user's mail is."""
@@ -113,7 +114,7 @@ class Port(ListenerPort[Terms[ServerProfile]]):
         refusal: str,
     ) -> Terms[ServerProfile]:
         asked = decision.handshake.client_certificate
-        return self._terms(contexts, decision.wanted, decision.rule, refusal, asked=asked)
+        return self._terms(contexts, decision.wanted, decision.rule, refusal, asked=asked, asked_by=decision.asked_by)
 
     def _terms(
         self,
@@ -123,8 +124,10 @@ class Port(ListenerPort[Terms[ServerProfile]]):
         refusal: str = "",
         *,
         asked: Asked,
+        asked_by: str,
     ) -> Terms[ServerProfile]:
         # ``require`` adds nothing to ``offer``: nobody logs in outside TLS, whatever stands there.
         offered = not self.implicit and wanted != "deny" and contexts is not None
         external = None if asked == "none" else self._profiles[offered, True]
-        return Terms(self._profiles[offered, False], contexts, wanted, rule, refusal, asked=asked, external=external)
+        profile = self._profiles[offered, False]
+        return Terms(profile, contexts, wanted, rule, refusal, asked=asked, asked_by=asked_by, external=external)

@@ -119,11 +119,16 @@ class SecureSession(Session):
 
     def logged_in(self, user: str) -> None:
         """The login succeeded: open the maildrop, and only then say so (RFC 1939 §4)."""
+        if self._login is not None and self._connection.transcript is not None:
+            self._connection.transcript.decision("login", "accept", self._login.told[0], subject=user)
         self._login = None
         self._begin(self._open(user))
 
     def login_failed(self, why: Refused) -> None:
         """The login failed; after a few of them the connection ends."""
+        if self._login is not None and self._connection.transcript is not None:
+            mechanism, claimed = self._login.told
+            self._connection.transcript.decision("login", "refuse", mechanism, why.value, claimed)
         self._login = None
         self._failures += 1
         self._engine.answer(_REFUSALS[why])
@@ -173,7 +178,8 @@ class SecureSession(Session):
         if self._unproved is not None:
             self._engine.answer(self._unproved)
         else:
-            Login(self, port.services.desk, port.name).check(event.user, event.password)
+            login = self._login = Login(self, port.services.desk, port.name)
+            login.check(event.user, event.password)
 
     def _on_auth(self, event: events.AuthRequested) -> None:
         port, channel = self._connection.port, self._channel

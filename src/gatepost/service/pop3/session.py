@@ -10,6 +10,7 @@ from gatepost.observe import logs
 from gatepost.wire.pop3 import events, reply
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.server import PlainServer, SecureServer
+from gatepost.wire.witness import Witness
 
 if TYPE_CHECKING:
     from gatepost.service.pop3.connection import POP3Connection
@@ -37,6 +38,10 @@ class Session:
     def alive(self) -> bool:
         """Whether there is anybody to answer."""
         return self._channel is not None
+
+    def watch(self, witness: Witness) -> None:
+        """Show a witness what is read and said from here on."""
+        self._engine.witness = witness
 
     def greet(self) -> None:
         """Say the greeting."""

@@ -2,8 +2,8 @@
 
 SECURITY: after the supervisor dropped its privileges this process reads what strangers send. It holds listening sockets
 that were bound for it and TLS contexts with the private key in memory; it opens the accounts, for reading and for
-writing down logins, the mailboxes, for reading and deleting, and the list files that rules name, for reading. It never
-opens the queue, opens no outgoing connection and starts no program.
+writing down logins, the mailboxes, for reading and deleting, and the list files that rules name, for reading; where
+sessions are recorded, files of its own. It never opens the queue, opens no outgoing connection and starts no program.
 """
 
 from __future__ import annotations
@@ -81,14 +81,18 @@ class Server(Serving):
             counters=shared.counters,
             policies=policies,
         )
+        ports: list[Port] = []
         for bound in listeners:
             for sock in bound.sockets:
                 watch_for_death(sock)  # what is accepted from it inherits that; a maildrop must not stay locked
             port = Port(services, bound.settings, place_of(bound.name, config), shared.contexts.get(bound.name))
+            ports.append(port)
             self.listen(port, bound.sockets, functools.partial(POP3Connection, port))
+        self.record(config, shared.counters, "pop3", ports)
 
     def close(self) -> None:
         """Wait for what is under way on the disk, and close the store. The loop has stopped."""
+        self.stop_recording()
         self._checks.close()
         self._disk.close()
         self._accounts.close()

@@ -72,11 +72,10 @@ class Connection(connection.Connection):
         return refusal.reply.octets
 
     def tell(self, facts: Mapping[str, object], ending: Mapping[str, object]) -> None:
-        record, terms = self.record, self.terms
+        record = self.record
         fields: dict[str, Any] = {
             **facts,
-            "wanted": terms.wanted,
-            "rule": terms.rule,
+            **self.terms.facts,
             "relay": record.relay,
             "user": record.user,
             "helo": record.helo,

@@ -115,7 +115,10 @@ class Port(ListenerPort[Terms]):
         starttls = listener.starttls if contexts is not None or self.implicit else "deny"
         asked = services.config.tls.client_certificate
         self._plain: Final = {
-            lenient: self._terms(starttls, contexts, wanted, lenient=lenient, asked=asked) for lenient in (False, True)
+            lenient: self._terms(
+                starttls, contexts, wanted, lenient=lenient, asked=asked, asked_by="tls" if asked != "none" else ""
+            )
+            for lenient in (False, True)
         }
 
     def _usual(self, address: str) -> Terms:
@@ -140,7 +143,8 @@ class Port(ListenerPort[Terms]):
         certified = self.listener.protocol in RELAYING and asked != "none" and policies.relay.certified
         return self._terms(
             decision.starttls, contexts, decision.wanted, decision.rule, relay, refusal,
-            lenient=self._lenient(address), asked=asked, relaying=policies.relay if certified else None,
+            lenient=self._lenient(address), asked=asked, asked_by=decision.asked_by,
+            relaying=policies.relay if certified else None,
         )  # fmt: skip
 
     def _terms(
@@ -154,13 +158,17 @@ class Port(ListenerPort[Terms]):
         *,
         lenient: bool,
         asked: Asked,
+        asked_by: str,
         relaying: RelayPolicy | None = None,
     ) -> Terms:
         external = None
         if self.submission and asked != "none":
             external = self._profile(starttls, normalise=lenient, external=True)
         profile = self._profile(starttls, normalise=lenient)
-        return Terms(profile, contexts, wanted, rule, relay, refusal, asked=asked, relaying=relaying, external=external)
+        return Terms(
+            profile, contexts, wanted, rule, relay, refusal,
+            asked=asked, asked_by=asked_by, relaying=relaying, external=external,
+        )  # fmt: skip
 
     def _profile(self, starttls: Starttls, *, normalise: bool, external: bool = False) -> ServerProfile:
         key = (starttls, normalise, external)

@@ -11,6 +11,7 @@ from gatepost.wire.smtp.reply import Reply
 
 TOO_MANY_HERE: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections from your address")
+TOO_MANY_FROM_USER: Final = Reply(421, "4.7.0", "Too many connections of your account")
 TOO_FAST: Final = Reply(421, "4.7.0", "Too many connections a minute from your address")
 TOO_MANY_MESSAGES: Final = Reply(450, "4.7.1", "Too many messages a minute from your address")
 

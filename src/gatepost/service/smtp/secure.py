@@ -138,6 +138,8 @@ class SecureSession(Session):
     def logged_in(self, user: str) -> None:
         """The login succeeded."""
         assert isinstance(self._engine, SecureServer)
+        if self._login is not None:
+            self._decided("login", "accept", self._login.told[0], subject=user)
         self._login = None
         self._user = self._connection.record.user = user
         self._connection.last_call = float("inf")
@@ -145,6 +147,9 @@ class SecureSession(Session):
 
     def login_failed(self, why: Refused) -> None:
         """The login failed; after a few of them the connection ends."""
+        if self._login is not None:
+            mechanism, claimed = self._login.told
+            self._decided("login", "refuse", mechanism, why.value, claimed)
         self._login = None
         self._failures += 1
         self._engine.answer(_REFUSALS[why])

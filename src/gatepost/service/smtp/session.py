@@ -129,7 +129,7 @@ class Session(Conversation):
                 self._judged(transaction, accepted, judged)
                 self._resume()
 
-        facts = facts_of(origin, self._evidence(), transaction, accepted.mailbox)
+        facts = facts_of(origin, self._evidence(), transaction, accepted.mailbox, self._hello)
         judged = greylisting.at_recipient(facts, origin.connection, later)
         if judged is None:
             self._connection.hold()
@@ -137,6 +137,7 @@ class Session(Conversation):
             self._judged(transaction, accepted, judged)
 
     def _judged(self, transaction: Transaction, accepted: AcceptedRecipient, judged: Judged) -> None:
+        self._decided("greylist", *judged.told, str(accepted.mailbox))
         if judged.reply is None:
             transaction.judged.append(judged)
             self._accept(transaction, accepted)
@@ -311,7 +312,10 @@ class Session(Conversation):
         greylisting = self._connection.port.greylisting
         if greylisting is None:
             return None
-        return greylisting.at_content(transaction.judged, self._connection.origin.connection)
+        refusal = greylisting.at_content(transaction.judged, self._connection.origin.connection)
+        if refusal is not None:
+            self._decided("greylist", *transaction.judged[0]._replace(reply=refusal).told)
+        return refusal
 
     def _targets(self, event: events.Recipient) -> tuple[NewRecipient, ...] | Reply:
         """Where mail for a recipient goes, or why it is refused."""
@@ -335,6 +339,7 @@ class Session(Conversation):
         if not (rule := self._relay_rule()):
             return False
         self._connection.record.relay = rule
+        self._decided("relay", "accept", rule)
         return True
 
     def _relay_rule(self) -> str:
@@ -351,6 +356,7 @@ class Session(Conversation):
         if not passing.passes_on(port.services.policies, port.listener.protocol, mailbox):
             return False
         self._connection.record.relay = passing.RELAY_DOMAINS
+        self._decided("relay", "accept", passing.RELAY_DOMAINS)
         return True
 
     def _judge_listed(self, sender: Mailbox | None) -> Reply | None:
@@ -361,6 +367,7 @@ class Session(Conversation):
         if not rule:
             return None
         port.tally.count("senders_refused_total", listener=port.listener.name)
+        self._decided("sender", "refuse", f"refused_senders: {rule}", subject=str(sender))
         logs.event(
             "smtp.sender-refused",
             severity="notice",
@@ -372,6 +379,12 @@ class Session(Conversation):
         return refusals.SENDER_REFUSED
 
     # Bookkeeping
+
+    def _decided(self, what: str, verdict: str, rule: str, reason: str = "", subject: str = "") -> None:
+        """Write a decision down, where a transcript is kept."""
+        transcript = self._connection.transcript
+        if transcript is not None:
+            transcript.decision(what, verdict, rule, reason, subject)
 
     def _refuse(self, answer: Reply) -> None:
         """Refuse a command. Who is refused more than he is accepted, and often, guesses: that ends the session."""

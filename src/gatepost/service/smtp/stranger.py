@@ -9,10 +9,13 @@ from gatepost.wire.smtp.address import Mailbox
 from gatepost.wire.upgrade import Origin, TLSEvidence
 
 
-def facts_of(origin: Origin, evidence: TLSEvidence | None, transaction: Transaction, recipient: Mailbox) -> Facts:
+def facts_of(
+    origin: Origin, evidence: TLSEvidence | None, transaction: Transaction, recipient: Mailbox, hello: str
+) -> Facts:
     """The facts about one recipient of a message from a stranger.
 
     :param evidence: what the handshake proved; None in the clear.
+    :param hello: the EHLO name.
     """
     return Facts(
         origin.peer[0],
@@ -21,4 +24,5 @@ def facts_of(origin: Origin, evidence: TLSEvidence | None, transaction: Transact
         str(recipient),
         tls=evidence is not None,
         certificate=certificate_of(evidence),
+        hello=hello,
     )

@@ -31,9 +31,10 @@ class Terms(terms.Terms[ServerProfile]):
         refusal: str = "",
         *,
         asked: Asked = "none",
+        asked_by: str = "",
         relaying: RelayPolicy | None = None,
         external: ServerProfile | None = None,
     ) -> None:
-        super().__init__(profile, contexts, wanted, rule, refusal, asked=asked, external=external)
+        super().__init__(profile, contexts, wanted, rule, refusal, asked=asked, asked_by=asked_by, external=external)
         self.relay: Final = relay
         self.relaying: Final = relaying

@@ -229,3 +229,39 @@ def test_damaged_memory_stops_no_mail(tmp_path: Path) -> None:
     with _server(tmp_path) as server, Raw(server.port("mx")) as client:
         assert _envelope(client)[0].startswith(b"250")
         assert server.total("greylist_decisions_total", result="unavailable") == 1
+
+
+def test_domain_that_vouches_stands_for_its_clients(tmp_path: Path) -> None:
+    """Asked in the middle of a session, in the clear and inside TLS; the next address of the domain gets in."""
+    with FakeDNS() as dns:
+        dns.add("big.example", "TXT", '"v=spf1 ip4:127.0.0.2 ip4:127.0.0.3 -all"')
+        rule = {"spf": "pass", "action": "delay"}
+        with _server(
+            tmp_path, rule, greylist={**ON, "network_ipv4": 32}, delivery={"resolver": dns.nameserver, "hold": True}
+        ) as server:
+            with Raw(server.port("mx"), source="127.0.0.2", timeout=60.0) as client:
+                assert _envelope(client, sender=b"news@big.example")[0].startswith(b"451")
+            _let_time_pass(server)
+            with Raw(server.port("mx"), source="127.0.0.4", timeout=60.0) as client:
+                assert _envelope(client, sender=b"news@big.example")[0].startswith(b"451")
+            with Raw(server.port("mx"), source="127.0.0.3", timeout=60.0) as client:
+                client.upgrade(server.ca_file)
+                assert _envelope(client, sender=b"news@big.example")[0].startswith(b"250")
+                assert client.say(b"DATA").startswith(b"354")
+                assert client.say(LETTER).startswith(b"250")
+
+
+def test_hello_must_be_borne_out_before_it_spares_mail_without_a_sender(tmp_path: Path) -> None:
+    """The name of the session that asks: what was said before TLS is not it."""
+    with FakeDNS() as dns:
+        dns.add("out.big.example", "TXT", '"v=spf1 ip4:127.0.0.1 -all"')
+        rules = [{"senders": ["<>"], "spf": "pass", "action": "skip"}, {"action": "delay"}]
+        with _server(tmp_path, *rules, delivery={"resolver": dns.nameserver, "hold": True}) as server:
+            with Raw(server.port("mx"), timeout=60.0) as client:
+                client.say(b"EHLO out.big.example")
+                client.upgrade(server.ca_file)
+                assert _envelope(client, sender=b"")[0].startswith(b"451")
+                client.say(b"RSET")
+                client.say(b"EHLO out.big.example")
+                client.say(b"MAIL FROM:<>")
+                assert client.say(b"RCPT TO:<alice@example.test>").startswith(b"250")

@@ -282,6 +282,28 @@ def test_program_of_this_machine_may_send(server: MailServer) -> None:
     assert b"\r\nMessage-ID:" in body
 
 
+def test_account_of_this_machine_cannot_take_every_connection(tmp_path: Path) -> None:
+    """The kernel says whose they are: further ones of the same account are told to come later, until one ends."""
+
+    def dial(server: MailServer) -> tuple[socket.socket, bytes]:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(30)
+        sock.connect(str(server.sendmail_socket))
+        return sock, sock.recv(4096)
+
+    with MailServer(tmp_path, limits={"connections": 4}) as server:
+        opened = [dial(server) for _ in range(3)]
+        assert [said[:3] for _, said in opened] == [b"220", b"220", b"421"]
+        assert opened[2][1] == b"421 4.7.0 Too many connections of your account\r\n"
+        for sock, _ in opened:
+            sock.close()
+        said = b""
+        while not said.startswith(b"220"):  # when the server has seen their end
+            sock, said = dial(server)
+            sock.close()
+        assert server.total("smtp_connections_refused_total", reason="user_limit") >= 1
+
+
 class FailingQueue(SQLiteQueue):
     """A queue whose commits fail while told so."""
 
