@@ -255,7 +255,7 @@ def test_hello_must_be_borne_out_before_it_spares_mail_without_a_sender(tmp_path
     """The name of the session that asks: what was said before TLS is not it."""
     with FakeDNS() as dns:
         dns.add("out.big.example", "TXT", '"v=spf1 ip4:127.0.0.1 -all"')
-        rules = [{"senders": ["<>"], "spf": "pass", "action": "skip"}, {"action": "delay"}]
+        rules: list[dict[str, Any]] = [{"senders": ["<>"], "spf": "pass", "action": "skip"}, {"action": "delay"}]
         with _server(tmp_path, *rules, delivery={"resolver": dns.nameserver, "hold": True}) as server:
             with Raw(server.port("mx"), timeout=60.0) as client:
                 client.say(b"EHLO out.big.example")
