@@ -24,7 +24,11 @@ class Raw:
         self.sock: socket.socket = self.plain
         self.buffer = b""
         if greeted:
-            self.greeting = self.reply()
+            try:
+                self.greeting = self.reply()
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self

@@ -28,6 +28,7 @@ class Gate(Gatepost):
     :param backend: further keys of the backend.
     :param keys: further keys of the gates.
     :param tables: further tables.
+    :param fronts: whether there is the one with implicit TLS, too.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Gate(Gatepost):
         backend: Mapping[str, object] | None = None,
         keys: Mapping[str, object] | None = None,
         tables: Mapping[str, Mapping[str, object]] | None = None,
+        fronts: bool = True,
     ) -> None:
+        self._names = ("front", "fronts") if fronts else ("front",)
         self._servers = servers
         self._protocol = protocol
         self._backend = dict(backend or {})
@@ -54,7 +57,7 @@ class Gate(Gatepost):
     def configure(
         self, tables: Mapping[str, Mapping[str, object]] | None = None, keys: Mapping[str, object] | None = None
     ) -> None:
-        self.ports = {"front": free_port(), "fronts": free_port()}
+        self.ports = {name: free_port() for name in self._names}
         super().configure(tables, keys)
         text = self.config.read_text().partition("[[listener]]")[0]
         lines = ["[[backend]]", *_toml({"name": "behind", "servers": self._servers, **self._backend})]

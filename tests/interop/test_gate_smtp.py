@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.attacks.raw import Raw
-from tests.interop import test_curl, test_msmtp, test_nodemailer, test_swaks
+from tests.interop import test_curl, test_msmtp, test_mutt, test_nodemailer, test_swaks
 from tests.interop.conftest import FRIEND, Road
 from tests.interop.exim import Exim
 from tests.interop.gates import Gate
@@ -116,6 +116,17 @@ def test_nodemailer_delivers_through_the_gate(standing: Standing, way: Road, tmp
     standing.check(sent)
 
 
+def test_mutt_delivers_an_attachment_through_the_gate(standing: Standing, way: Road, tmp_path: Path) -> None:
+    """Every octet of it."""
+    sent = to_carol()
+    file = tmp_path / "data.bin"
+    file.write_bytes(bytes(range(256)) * 4000)
+    done = test_mutt._send(standing.gate, way, sent.token, tmp_path, file, to=sent.recipient)
+    assert done.code == 0, done.said
+    (attachment,) = standing.arrived(sent.token).message.iter_attachments()
+    assert attachment.get_payload(decode=True) == file.read_bytes()
+
+
 def test_chunks_arrive_through_the_gate(standing: Standing) -> None:
     """BDAT in odd pieces, cut within a line end and before a dot."""
     sent = to_carol()
@@ -177,13 +188,16 @@ def test_login_is_between_client_and_server(
         assert "user=carol" in log and "secret" not in log
 
 
-def test_postfix_believes_xclient(tmp_path: Path, authority: TestAuthority) -> None:
-    """What it writes into the trace is the client's address and name, not the gate's."""
+@pytest.mark.parametrize("tls", ["none", "starttls"])
+def test_postfix_believes_xclient(tmp_path: Path, authority: TestAuthority, tls: str) -> None:
+    """What it writes into the trace is the client's address and name, not the gate's; inside TLS, too."""
     require("postfix", "postfix")
     require_root("Postfix")
     with Postfix(authority) as postfix:
-        postfix.set(smtpd_authorized_xclient_hosts="127.0.0.1", smtpd_tls_security_level="none")
-        keys = {"client": "xclient"}
+        level = "none" if tls == "none" else "encrypt"
+        postfix.set(smtpd_authorized_xclient_hosts="127.0.0.1", smtpd_tls_security_level=level)
+        proof = {} if tls == "none" else {"ca": "ca.pem", "names": [HOSTNAME]}
+        keys = {"client": "xclient", "tls": tls, **proof}
         with Gate(tmp_path, authority, [f"127.0.0.1:{postfix.port}"], backend=keys) as gate:
             sent = to_carol()
             with Raw(gate.ports["front"], source="127.0.0.77", timeout=60) as client:
@@ -197,6 +211,7 @@ def test_postfix_believes_xclient(tmp_path: Path, authority: TestAuthority) -> N
                 assert client.reply().startswith(b"250")
             received = postfix.arrived(sent.token).received[0]
             assert "from inside.example (unknown [127.0.0.77])" in received
+            assert ("using TLSv1.3" in received) == (tls == "starttls")
 
 
 def test_postfix_logs_xforward(tmp_path: Path, authority: TestAuthority) -> None:

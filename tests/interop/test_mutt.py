@@ -17,7 +17,9 @@ from tests.interop.running import Gatepost
 pytestmark = pytest.mark.interop
 
 
-def _send(server: Gatepost, road: Road, token: str, directory: Path, file: Path, *, ca: Path | None = None) -> Done:
+def _send(
+    server: Gatepost, road: Road, token: str, directory: Path, file: Path, *, ca: Path | None = None, to: str = BOB
+) -> Done:
     login = f"{ALICE.replace('@', '%40')}@" if road.login else ""
     settings = f"""
 set smtp_url="{"smtps" if road.implicit else "smtp"}://{login}localhost:{road.port(server)}/"
@@ -29,7 +31,7 @@ set copy=no crypt_use_gpgme=no
 """
     configuration = directory / "muttrc"
     configuration.write_text(settings)
-    command: list[str | Path] = [require("mutt", "mutt"), "-n", "-F", configuration, "-s", token, "-a", file, "--", BOB]
+    command: list[str | Path] = [require("mutt", "mutt"), "-n", "-F", configuration, "-s", token, "-a", file, "--", to]
     return run(command, given=b"hello\n.leading dot\n", env={"HOME": str(directory), "TERM": "dumb"})
 
 

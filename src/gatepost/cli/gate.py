@@ -22,6 +22,7 @@ PROTOCOLS: Final = (
 )  # fmt: skip
 _NAME: Final = "gate"
 _BACKEND: Final = "backend"
+_RECORD_BUDGET: Final = 256 << 20  # octets: a day of a small server, and no disk full of a try
 # What a key is called here.
 _OPTIONS: Final = {
     ("gate", "bind"): "--bind", ("gate", "protocol"): "--protocol", ("gate", "mode"): "--mode",
@@ -67,6 +68,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option("--key", metavar="FILE", type=_FILE, help="Its key, when in another file.")
 @click.option("--hostname", metavar="NAME", help="Our name; else the system's.")
 @click.option("--greylist", is_flag=True, default=None, help="Put off strangers (smtp).")
+@click.option("--record", is_flag=True, default=None, help="Write down what is said: gatepost record shows it.")
 @common_options
 @pass_settings
 def command(settings: Settings, /, **given: Any) -> int:
@@ -141,6 +143,8 @@ def _tables(settings: Settings, said: dict[str, Any]) -> dict[str, Any]:
         tables["tls"] = tls
     if "greylist" in said:
         tables["greylist"] = {"enabled": True}
+    if "record" in said:
+        tables |= {"record": {"budget": _RECORD_BUDGET}, "record_rule": [{}]}
     return tables
 
 

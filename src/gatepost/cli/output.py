@@ -30,8 +30,11 @@ def printable(value: object) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document, keys in the order given, for ``--json``."""
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    """One JSON document, keys in the order given, for ``--json``. What would move the cursor is an escape of JSON's."""
+    text = json.dumps(value, default=_plain, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    click.echo(text)
 
 
 def _plain(value: object) -> object:

@@ -98,7 +98,7 @@ class Gate(Listener):
         default="terminate",
         description="`terminate`: TLS ends here, and inside it the gate still reads; `pass`: the client's TLS goes "
         "through to the server, and the gate is blind from there on; `refuse`: STARTTLS is hidden and refused "
-        '(`starttls = "deny"` by another name).',
+        'as with `starttls = "deny"`, and logins pass in the clear as the server takes them.',
     )
     xclient_from: Addresses = Field(
         default=AddressList(),

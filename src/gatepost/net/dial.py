@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
 import socket
@@ -67,12 +68,40 @@ async def _connect(loop: asyncio.AbstractEventLoop, attempt: Attempt, source: st
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
             sock.bind((source, 0))
-        async with asyncio.timeout(attempt.seconds):
-            await loop.sock_connect(sock, attempt.address)
+        await _established(loop, sock, attempt)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _established(loop: asyncio.AbstractEventLoop, sock: socket.socket, attempt: Attempt) -> None:
+    """Wait for a connection. Not by ``loop.sock_connect``: uvloop's has a thread look up what is an address already.
+
+    :raises OSError: when it is refused or unreachable; ``TimeoutError`` without a number when it takes too long.
+    """
+    code = sock.connect_ex(attempt.address)
+    if code in (errno.EINPROGRESS, errno.EINTR):
+        settled: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(attempt.seconds, _settle, settled, TimeoutError())
+        loop.add_writer(sock, _settle, settled)
+        try:
+            await settled
+        finally:
+            loop.remove_writer(sock)
+            timer.cancel()
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _settle(settled: asyncio.Future[None], error: TimeoutError | None = None) -> None:
+    if settled.done():
+        return
+    if error is None:
+        settled.set_result(None)
+    else:
+        settled.set_exception(error)
 
 
 def wrap(

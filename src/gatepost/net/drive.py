@@ -54,6 +54,7 @@ class Wire:
     __slots__ = (
         "_channel",
         "_deadline",
+        "_due",
         "_ended",
         "_error",
         "_handshake_seconds",
@@ -88,7 +89,8 @@ class Wire:
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._switched: asyncio.Future[TLSEvidence] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None  # that looks after the peer while something is waited for
+        self._due = 0.0  # when it does
         self._step = ""
         self._deadline = 0.0
         self._until = math.inf  # when what is being run must be over, whatever its steps may take
@@ -251,8 +253,6 @@ class Wire:
             try:
                 await self._waiter
             finally:
-                if self._timer is not None:
-                    self._timer.cancel()
                 self._waiter = None
         if isinstance(self._error, DeadlineExceeded):
             raise self._error
@@ -270,9 +270,15 @@ class Wire:
         if now >= self._deadline:
             self._expire()
             return
-        self._timer = self._loop.call_at(min(self._deadline, now + _PROBE_SECONDS), self._look)
+        due = min(self._deadline, now + _PROBE_SECONDS)
+        if self._timer is not None:
+            if self._due <= due:
+                return  # left by an answer that came in time: it serves this one too
+            self._timer.cancel()
+        self._timer, self._due = self._loop.call_at(due, self._look), due
 
     def _look(self) -> None:
+        self._timer = None
         if self._waiter is not None and not self._waiter.done():
             self._transport.probe()
         if self._waiter is not None and not self._waiter.done():
@@ -363,6 +369,9 @@ class Wire:
 
     def connection_lost(self, error: OSError | None) -> None:
         self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._error is None and error is not None:
             self._error = error if isinstance(error, OSError) else UpgradeError(str(error))
         self._wake()

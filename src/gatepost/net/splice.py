@@ -270,7 +270,10 @@ class _Splice:
         if self._done.done():
             return
         if not way.ended:
-            self._break_off("broken")
+            # A client that closes and leaves the server's last word unread sends a reset in place of a FIN. A reset is
+            # what the server gets as well; but it was done, and nothing of the conversation is missing.
+            near, far = self._ways
+            self._break_off("closed" if way is near and far.ended else "broken")
             return
         other = way.target.transport  # it is not answered any more
         self._end("closed")

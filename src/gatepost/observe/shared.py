@@ -113,6 +113,11 @@ class Notes:
         """In a worker: give up the reading end."""
         os.close(self._read)
 
+    def close(self) -> None:
+        """Close both ends in this process."""
+        os.close(self._read)
+        os.close(self._write)
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,11 @@ class Shared:
     def ready(self) -> None:
         """Tell the supervisor that this worker serves. A reload ends the old workers once the new ones have said so."""
         self.notes.send(self.slot)
+
+    def close(self) -> None:
+        """Close its descriptors in this process: for a program that goes on when its server has ended."""
+        self.doorbell.close()
+        self.notes.close()
 
     def region(self, name: str, size: int) -> mmap.mmap:
         """Return the shared memory called ``name``: zeroed when it is new, at least ``size`` bytes long.

@@ -64,7 +64,7 @@ def _count(value: Any) -> int:
 
 
 def _moment(value: Any) -> float:
-    if type(value) not in (int, float) or not abs(value) < 1e12:
+    if type(value) not in (int, float) or not -1e10 < value < 2.5e11:  # what a calendar has
         raise ValueError("is no number of seconds")
     return float(value)
 

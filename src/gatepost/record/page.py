@@ -114,9 +114,9 @@ def _said(row: Row) -> str:
         title = f' title="SHA-256 {_text(row.digest)}"' if row.digest else ""
         said += f'{" " if said else ""}<span class="note"{title}>[{_text(row.note)}]</span>'
     if row.quoted:
-        said += f"<pre>{_text(chr(10).join(row.quoted))}</pre>"
+        said += f"<pre>{chr(10).join(map(_text, row.quoted))}</pre>"
     return said
 
 
 def _text(text: str) -> str:
-    return escape(text, quote=True)
+    return escape(shown_text(text), quote=True)

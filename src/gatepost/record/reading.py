@@ -22,7 +22,7 @@ from gatepost.record.version import CURRENT, Version
 ENDINGS: Final = (".jsonl", ".jsonl" + SUFFIX)
 LINE_LIMIT: Final = 1 << 24  # octets of one event; what is longer is damage
 _READ: Final = 1 << 16
-_READ_COMPRESSED: Final = 1 << 12  # it may become ten thousand times as much
+_READ_COMPRESSED: Final = 1 << 8  # it may become thirty thousand times as much (RFC 8878 §3.1.1.2.2: RLE_Block)
 
 Damage = Callable[["Damaged"], None]
 

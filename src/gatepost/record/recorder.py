@@ -74,15 +74,15 @@ class Recorder:
 
     # What sessions tell
 
-    def put(self, line: str, loser: Loser) -> None:
-        """Write a line, or drop it."""
-        if not self._writer.put(line, loser):
-            loser.dropped += 1
-            self._counted("queue", 1)
+    def put(self, lines: str, loser: Loser, events: int = 1) -> None:
+        """Write some lines, one for each event, or drop them."""
+        if not self._writer.put(lines, loser, events):
+            loser.dropped += events
+            self._counted("queue", events)
 
-    def lost(self) -> None:
-        """A session dropped an event, because too many wait for its outcome."""
-        self._counted("session", 1)
+    def lost(self, events: int = 1) -> None:
+        """A session dropped events, because too many wait for its outcome."""
+        self._counted("session", events)
 
     def broke(self, error: Exception) -> None:
         """A session could not make an event. The log has it once."""

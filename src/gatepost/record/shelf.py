@@ -13,12 +13,14 @@ is not locked is finished; the oldest finished files are removed when room is ne
 is written.
 
 SECURITY: files are created 0600 in a directory that is 0700, under names in which nothing comes from a peer. Nothing
-that is no file of ours, by its name, is counted or removed, and no symbolic link is followed.
+that is no file of ours, by its name, is counted or removed, and no symbolic link is followed. A directory that another
+account owns, or may write to, is not used: what is called as ours could be a link to something precious.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -68,19 +70,25 @@ class Shelf:
     :param directory: made, when it is not there.
     :param budget: octets that all files in it may have together.
     :param keep: seconds after which a finished file is removed; 0 for never.
-    :raises OSError: when the directory cannot be made or used.
+    :raises OSError: when the directory cannot be made or used, or is another account's too.
     """
 
     __slots__ = ("_budget", "_keep", "_serial", "_usage", "directory")
 
     def __init__(self, directory: Path, *, budget: int, keep: float = 0.0) -> None:
         make_directory(directory)
+        if directory.stat().st_uid not in (0, os.geteuid()):
+            raise OSError(errno.EPERM, "it belongs to another account", str(directory))
         self.directory: Final = directory
         self._budget: Final = budget
         self._keep: Final = keep
         self._serial = 0
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._usage: Final = os.open(directory / _USAGE, flags, 0o600)
+        status = os.fstat(self._usage)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            os.close(self._usage)
+            raise OSError(errno.EPERM, "it is not the recorder's", str(directory / _USAGE))
 
     def close(self) -> None:
         """Use the directory no more."""
@@ -197,13 +205,15 @@ class Shelf:
 def make_directory(directory: Path) -> None:
     """Make the directory, for its owner alone, when it is not there.
 
-    :raises OSError: when it cannot be made, or is no directory.
+    :raises OSError: when it cannot be made, is no directory, or one in which other accounts may write.
     """
     try:
         directory.mkdir(mode=0o700)
     except FileExistsError:
         if not directory.is_dir():
             raise
+        if directory.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise OSError(errno.EPERM, "other accounts may write there", str(directory)) from None
 
 
 def _write(file: OpenFile, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -10,11 +9,9 @@ from gatepost.policy.addresses import AddressList
 from gatepost.record.columns import dropped, endpoint
 from gatepost.record.escaping import shown_text
 from gatepost.record.events import Blind, Data, Line, Upgraded
+from gatepost.record.outcomes import GOOD, refuses
 from gatepost.record.reading import Session
 
-# How a session ends when nothing went wrong, in the words of the log; and what a server says when it refuses.
-GOOD: Final = frozenset({"closed", "drained", "ended", "left", "logout", "passed", "quit"})
-_REFUSAL: Final = re.compile(rb"[45][0-9]{2}[ -]|-ERR|[^ ]{1,64} (?:NO|BAD) ", re.IGNORECASE)
 UNFINISHED: Final = "(goes on)"
 
 
@@ -92,8 +89,9 @@ def summarise(session: Session) -> Summary:
 
 
 def _refused(session: Session) -> bool:
+    protocol = session.opened.protocol if session.opened is not None else ""
     said = (event for event in session.events if isinstance(event, Line) and event.speaker == "server")
-    return any(_REFUSAL.match(event.data) for event in said)
+    return any(refuses(event.data, protocol) for event in said)
 
 
 def _tls(session: Session) -> str:

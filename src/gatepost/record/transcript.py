@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
 from gatepost.record.events import Speaker
 from gatepost.record.keys import octets_to_json
+from gatepost.record.outcomes import GOOD, refuses
 from gatepost.record.rules import RecordRule
 from gatepost.record.version import CURRENT
 from gatepost.wire.upgrade import Origin, TLSEvidence
@@ -29,10 +30,11 @@ LINE_LIMIT: Final = 4096  # octets of a line that are kept
 HEADERS_LIMIT: Final = 1 << 16  # of a message's header
 CONTENT_LIMIT: Final = 1 << 20  # of a message
 WAITING_LIMIT: Final = 1 << 18  # octets of a session of which it is not known yet whether it is a failure
-_REFUSALS: Final = (b"4", b"5", b"-ERR")  # how replies begin that refuse, in SMTP and POP3
-_GOOD: Final = frozenset({"quit", "drained"})  # outcomes
 _MASK: Final = b"***"
 _NOTHING: Final[Mapping[str, object]] = {}
+_HANDSHAKE: Final = (
+    "version", "cipher", "group", "verified", "reason", "names", "resumed", "server_name", "alpn",
+)  # fmt: skip
 _to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -48,8 +50,8 @@ class SessionRecord:
     """
 
     __slots__ = (
-        "_closed", "_content", "_octets", "_passing", "_prefix", "_recorder", "_rule", "_serial", "_started", "_tagged",
-        "_waiting", "_waiting_size", "connection", "dropped", "private",
+        "_closed", "_content", "_octets", "_passing", "_prefix", "_protocol", "_recorder", "_rule", "_serial",
+        "_session", "_started", "_waiting", "_waiting_size", "connection", "dropped", "private",
     )  # fmt: skip
 
     def __init__(
@@ -58,13 +60,14 @@ class SessionRecord:
         self._recorder: Final = recorder
         self._rule: Final = rule
         self.connection: Final = origin.connection
-        self._prefix: Final = f'{{"e":"line","s":{encode_basestring_ascii(origin.connection)},"n":'
+        self._session: Final = encode_basestring_ascii(origin.connection)
+        self._prefix: Final = f'{{"e":"line","s":{self._session},"n":'
         self._started: Final = origin.accepted_at
-        self._tagged: Final = protocol == "imap"
+        self._protocol: Final = protocol
         self._serial = 0
         self._passing: _Passing | None = None
         self._octets = {"client": 0, "server": 0}  # of what is not read
-        self._waiting: list[str] | None = [] if rule.only_failures else None
+        self._waiting: list[tuple[str, int]] | None = [] if rule.only_failures else None
         self._waiting_size = 0
         self._closed = False
         self.dropped = 0
@@ -90,24 +93,31 @@ class SessionRecord:
         """The client said a line."""
         if hidden_from is not None and hidden_from < len(line):
             shown = line[:hidden_from].rstrip()
-            self._lines("client", ((shown + b" " if shown else b"") + _MASK,), masked=True)
+            self._lines("client", (_shown((shown + b" " if shown else b"") + _MASK),), masked=True)
         else:
-            self._lines("client", (line,))
+            self._lines("client", (_shown(line),))
 
     @harmless
     def said(self, lines: bytes, challenge: bytes) -> None:
         """We said some lines."""
-        each = lines.removesuffix(b"\r\n").split(b"\r\n")
-        if challenge in lines and any(line.startswith(challenge) and len(line) > len(challenge) for line in each):
+        if self._waiting is None and challenge not in lines:
+            self._lines("server", _shown_each(lines))
+            return
+        each = _split(lines)
+        if self._waiting is not None and any(refuses(line, self._protocol) for line in each):
+            self._failed()
+        if (
+            challenge
+            and challenge in lines
+            and any(line.startswith(challenge) and len(line) > len(challenge) for line in each)
+        ):
             for line in each:
                 if line.startswith(challenge):
-                    self._lines("server", (challenge + _MASK,), masked=True)
+                    self._lines("server", (_shown(challenge + _MASK),), masked=True)
                 else:
-                    self._lines("server", (line,))
+                    self._lines("server", (_shown(line),))
             return
-        if self._waiting is not None and any(self._refuses(line) for line in each):
-            self._failed()
-        self._lines("server", each)
+        self._lines("server", _shown_each(lines))
 
     @harmless
     def passed(self, speaker: Speaker, octets: bytes, *, message: bool = True) -> None:
@@ -147,22 +157,13 @@ class SessionRecord:
         :param server: which server that is.
         """
         verification = evidence.verification
-        self._event(
+        self._tell(
             "upgrade",
-            {"side": side},
-            {
-                "version": evidence.version,
-                "cipher": evidence.cipher,
-                "group": evidence.group,
-                "verified": verification.status,
-                "reason": verification.reason,
-                "names": verification.names,
-                "resumed": evidence.resumed,
-                "server_name": evidence.server_name,
-                "alpn": evidence.alpn,
-                "server": server,
-            },
-        )
+            _handshake(
+                side, server, evidence.version, evidence.cipher, evidence.group, verification.status,
+                verification.reason, verification.names, evidence.resumed, evidence.server_name, evidence.alpn,
+            ),
+        )  # fmt: skip
         if side == "client":
             self.private = True
 
@@ -196,7 +197,7 @@ class SessionRecord:
         for speaker, count in self._octets.items():
             if count:
                 self._event("data", {"from": speaker, "what": "octets", "octets": count})
-        if outcome not in _GOOD:
+        if outcome not in GOOD:
             self._failed()
         if self._waiting is None:
             seconds = round(max(0.0, time.time() - self._started), 6)
@@ -208,51 +209,64 @@ class SessionRecord:
     def _failed(self) -> None:
         """It is a failure: what waited is written, and so is what comes."""
         waiting, self._waiting = self._waiting, None
-        for line in waiting or ():
-            self._recorder.put(line, self)
+        for lines, events in waiting or ():
+            self._recorder.put(lines, self, events)
 
     def _event(self, kind: str, facts: Mapping[str, object], others: Mapping[str, object] = _NOTHING) -> None:
         """An event, as ``events`` has it.
 
         :param others: facts that are left out where there is nothing to say.
         """
-        self._serial += 1
-        event = {"e": kind, "s": self.connection, "n": self._serial, "t": round(time.time(), 6)}
-        if self.private:
-            event["private"] = True
-        event.update(facts)
-        if others:
-            event.update({key: fact for key, fact in others.items() if fact})
-        self._put(_to_json(event).replace("\x7f", "\\u007f") + "\n")
+        told = {**facts, **{key: fact for key, fact in others.items() if fact}} if others else facts
+        self._tell(kind, _facts(told))
 
-    def _lines(self, speaker: Speaker, lines: Sequence[bytes], *, masked: bool = False) -> None:
-        """Lines, written by hand: they are what most events are."""
+    def _tell(self, kind: str, facts: str) -> None:
+        """An event whose facts are JSON, each with a comma before it."""
+        self._serial += 1
+        private = ',"private":true' if self.private else ""
+        self._put(f'{{"e":"{kind}","s":{self._session},"n":{self._serial},"t":{time.time():.6f}{private}{facts}}}\n')
+
+    def _lines(self, speaker: Speaker, lines: Sequence[str], *, masked: bool = False) -> None:
+        """Lines, written by hand: they are what most events are.
+
+        :param lines: as ``_shown`` makes them.
+        """
         private = ',"private":true' if self.private else ""
         behind = f',"t":{time.time():.6f}{private},"from":"{speaker}","text":'
         ending = ',"masked":true}\n' if masked else "}\n"
         prefix, serial = self._prefix, self._serial
         self._serial += len(lines)
         if len(lines) == 1:
-            self._put(f"{prefix}{serial + 1}{behind}{_shown(lines[0])}{ending}")
+            self._put(f"{prefix}{serial + 1}{behind}{lines[0]}{ending}")
             return
-        for line in lines:
-            serial += 1
-            self._put(f"{prefix}{serial}{behind}{_shown(line)}{ending}")
+        written = [f"{prefix}{number}{behind}{line}{ending}" for number, line in enumerate(lines, serial + 1)]
+        self._put("".join(written), len(written))
 
-    def _refuses(self, line: bytes) -> bool:
-        """Whether a reply refuses something."""
-        return line.startswith(_REFUSALS) or (self._tagged and line.split(b" ", 2)[1:2] in ([b"NO"], [b"BAD"]))
-
-    def _put(self, line: str) -> None:
+    def _put(self, lines: str, events: int = 1) -> None:
         waiting = self._waiting
         if waiting is None:
-            self._recorder.put(line, self)
-        elif self._waiting_size + len(line) <= WAITING_LIMIT:
-            self._waiting_size += len(line)
-            waiting.append(line)
+            self._recorder.put(lines, self, events)
+        elif self._waiting_size + len(lines) <= WAITING_LIMIT:
+            self._waiting_size += len(lines)
+            waiting.append((lines, events))
         else:
-            self.dropped += 1
-            self._recorder.lost()
+            self.dropped += events
+            self._recorder.lost(events)
+
+
+def _facts(facts: Mapping[str, object]) -> str:
+    """Facts in JSON, each with a comma before it."""
+    return "," + _to_json(facts)[1:-1].replace("\x7f", "\\u007f") if facts else ""
+
+
+@functools.lru_cache(64)
+def _handshake(side: Side, server: str, *facts: object) -> str:
+    """What an upgrade event says, as ``_facts`` makes it: one handshake is much like another.
+
+    :param facts: in the order of ``_HANDSHAKE``.
+    """
+    told = {"side": side, **dict(zip(_HANDSHAKE, facts, strict=True)), "server": server}
+    return _facts({key: fact for key, fact in told.items() if fact or key == "side"})
 
 
 @functools.lru_cache(1024)
@@ -265,6 +279,16 @@ def _shown(line: bytes) -> str:
         else f'{{"b64":"{text["b64"]}"}}'
     )  # fmt: skip
     return f'{shown},"cut":{cut}' if cut > 0 else shown
+
+
+def _split(lines: bytes) -> list[bytes]:
+    return lines.removesuffix(b"\r\n").split(b"\r\n")
+
+
+@functools.lru_cache(256)
+def _shown_each(lines: bytes) -> tuple[str, ...]:
+    """The lines of a reply, each as ``_shown`` makes it."""
+    return tuple(map(_shown, _split(lines)))
 
 
 @final

@@ -87,7 +87,7 @@ class Writer:
         self._shelf: Final = Shelf(plan.directory, budget=plan.budget, keep=plan.keep)
         if plan.compress:
             Compressor()
-        self._queue: Final[deque[tuple[str, Loser]]] = deque()
+        self._queue: Final[deque[tuple[str, Loser, int]]] = deque()
         self._put = 0  # octets, by whoever records
         self._taken = 0  # octets, by the thread
         self._wake: Final = threading.Event()
@@ -102,15 +102,15 @@ class Writer:
         self._thread: Final = threading.Thread(target=self._run, name="records", daemon=True)
         self._thread.start()
 
-    def put(self, line: str, loser: Loser) -> bool:
-        """Queue one line, with its line end. Called in one thread only.
+    def put(self, lines: str, loser: Loser, events: int = 1) -> bool:
+        """Queue some lines, one for each event, with their line ends. Called in one thread only.
 
         :return: whether there was room.
         """
-        if self._put - self._taken + len(line) > QUEUE_LIMIT:
+        if self._put - self._taken + len(lines) > QUEUE_LIMIT:
             return False
-        self._put += len(line)
-        self._queue.append((line, loser))
+        self._put += len(lines)
+        self._queue.append((lines, loser, events))
         if self._idle:
             self._idle = False
             self._wake.set()
@@ -155,20 +155,22 @@ class Writer:
 
     def _empty(self) -> None:
         while self._queue:
-            batch: list[tuple[str, Loser]] = []
+            batch: list[tuple[str, Loser, int]] = []
             octets = 0
             while self._queue and (not batch or octets + len(self._queue[0][0]) <= BATCH_LIMIT):
                 batch.append(self._queue.popleft())
                 octets += len(batch[-1][0])
             try:
-                trouble = self._write("".join(line for line, _ in batch).encode("ascii"))
+                trouble = self._write("".join([lines for lines, _, _ in batch]).encode("ascii"))
             finally:
                 self._taken += octets
+            lost = 0
             if trouble:
-                for _, loser in batch:
-                    loser.dropped += 1
-                self._counted(trouble, len(batch))
-            self._tell(trouble, len(batch))
+                for _, loser, events in batch:
+                    loser.dropped += events
+                    lost += events
+                self._counted(trouble, lost)
+            self._tell(trouble, lost)
 
     def _write(self, data: bytes) -> str:
         """Write some lines; why they were dropped, or an empty string."""

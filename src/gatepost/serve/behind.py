@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gatepost.certs.configured import needs_self_signed
-from gatepost.config.invocation import program
+from gatepost.config.invocation import command, program
 from gatepost.config.schema import Backend, Config, Gate
 from gatepost.net.listen import show
 from gatepost.observe.shared import BoundListener
@@ -27,8 +27,10 @@ def manner(gate: Gate, config: Config) -> str:
 
 
 def _privacy(gate: Gate) -> str:
+    if gate.mode == "pass" and gate.tls == "implicit":
+        return "TLS from the start"
     if gate.mode == "pass":
-        return "TLS goes through unread"
+        return _UPGRADES.get(gate.protocol, "STARTTLS")
     if gate.tls == "implicit":
         return "TLS from the start"
     if gate.mode == "refuse" or gate.starttls == "deny":
@@ -40,7 +42,8 @@ def _privacy(gate: Gate) -> str:
 def _servers(gate: Gate, backend: Backend | None) -> str:
     if backend is None:
         return gate.backend
-    return f"{', '.join(backend.servers)}, {_BACKEND_TLS[backend.tls]}"
+    way = "the client's own TLS goes through unread" if gate.mode == "pass" else _BACKEND_TLS[backend.tls]
+    return f"{', '.join(backend.servers)}, {way}"
 
 
 def heading(config: Config) -> str:
@@ -67,4 +70,7 @@ def to_try(config: Config, listeners: Sequence[BoundListener]) -> list[str]:
         lines.append(
             f"  {shlex.quote(program())} connect {show((host, port))} {way} --server-name {config.hostname}{trust}"
         )
-    return lines[:_TRIED]
+    lines = lines[:_TRIED]
+    if config.record_rule:
+        lines.append(f"  {command(config, 'record', 'list')}")
+    return lines

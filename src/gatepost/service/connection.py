@@ -197,6 +197,23 @@ class Connection(ServedConnection):
             evidence=shown_residue(residue),
         )
 
+    def fault(self, family: str, reason: str, line: bytes) -> None:
+        """The client broke the protocol: count it, and say so in the log.
+
+        :param family: the protocol, as the names of its events begin.
+        :param reason: stable words.
+        :param line: the beginning of the offending line, without credentials.
+        """
+        self._door.tally.add(self._door.tally.errors)
+        logs.event(
+            f"{family}.fault",
+            severity="notice",
+            connection=self.origin.connection,
+            rip=self.origin.peer[0],
+            reason=reason,
+            line=line,
+        )
+
     def secured(self, channel: SecureChannel) -> Receiver:
         self._evidence = channel.evidence
         self._door.tally.handshake(channel.evidence)

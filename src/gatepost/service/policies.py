@@ -73,8 +73,14 @@ def variants_of(
         try:
             made[handshake] = server_contexts(credentials, tls_profile(handshake), clients)
         except ConfigError as error:
-            raise ConfigError(f"{decision.rule}: {error.message}", hint=error.hint) from error
+            raise ConfigError(f"{_deciding(decision)}: {error.message}", hint=error.hint) from error
     return made
+
+
+def _deciding(decision: InboundDecision) -> str:
+    """The rules that a way to speak TLS comes from, the one that asks for certificates among them."""
+    rules = [rule for rule in (decision.rule, decision.asked_by) if rule not in ("", "listener", "tls")]
+    return ", ".join(dict.fromkeys(rules)) or decision.rule
 
 
 def _contradiction(decision: InboundDecision) -> str:
@@ -124,7 +130,7 @@ class Policies:
                 raise ConfigError(_contradiction(decision))
             return server_contexts(usual.credentials, tls_profile(decision.handshake), usual.clients)
         except ConfigError as error:
-            event("policy.unmet", "error", rule=decision.rule, reason=error.message)
+            event("policy.unmet", "error", rule=_deciding(decision), reason=error.message)
             return None
 
     def look(self) -> None:

@@ -6,8 +6,6 @@ stays in its queue, where ``messages`` finds it.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,19 +16,16 @@ from gatepost.config.endpoints import parse_bind
 from gatepost.config.schema import Config
 from gatepost.net.listen import bind, bind_local
 from gatepost.net.loop import new_loop
-from gatepost.observe.shared import BoundListener, Shared, new_shared
+from gatepost.observe.shared import BoundListener, Shared
 from gatepost.queue.item import QueuedMessage
 from gatepost.queue.status import Selection
 from gatepost.service import worker
-from gatepost.service.certified import client_trust
 from gatepost.service.limits import Limits, region
-from gatepost.service.policies import usual_profile
 from gatepost.service.smtp.port import local_listener
 from gatepost.store.sqlite.accounts import FILE_NAME, SQLiteAccountStore
 from gatepost.store.sqlite.queue import SQLiteQueue
-from gatepost.testing.ca import TestAuthority
 from gatepost.testing.reading import MailReading
-from gatepost.tls.contexts import server_contexts
+from gatepost.testing.running import Running
 from gatepost.wire.sasl.secret import Secret
 
 HOSTNAME: Final = "mx.example.test"
@@ -44,7 +39,7 @@ LISTENERS: Final = (
 )
 
 
-class MailServer:
+class MailServer(Running):
     """A running server; use it as a context manager.
 
     :param data: an empty directory.
@@ -54,47 +49,21 @@ class MailServer:
 
     def __init__(self, data: Path, users: Mapping[str, str] | None = None, **settings: Any) -> None:
         self.data: Final = data
-        self.authority: Final = TestAuthority()
-        self.ca_file: Final = data / "ca.pem"
         self.users: Final = dict({"alice@example.test": "wonderland"} if users is None else users)
         given = {"hostname": HOSTNAME, "domains": ["example.test"], "data": data, "listener": LISTENERS, **settings}
-        self.config: Final = Config.model_validate(given)
-        self.ports: Final[dict[str, int]] = {}
-        self.shared: Shared = self._share()
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: worker.Server | None = None
         self._reading: MailReading | None = None
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="mail server")
+        super().__init__(data, Config.model_validate(given), "mail server")
 
     @property
     def sendmail_socket(self) -> Path:
         """The local socket that takes messages from programs of this machine."""
         return self.data / "sendmail.sock"
 
-    def __enter__(self) -> MailServer:
-        self._thread.start()
-        self._ready.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.drain()
-        self._thread.join()
-
     def drain(self) -> None:
         """What SIGTERM does."""
-        if self._loop is not None and self._server is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._server.drain)
+        super().drain()
         if self._reading is not None:
             self._reading.drain()
-
-    def port(self, listener: str) -> int:
-        """The port of a listener."""
-        return self.ports[listener]
 
     def messages(self) -> list[tuple[QueuedMessage, bytes, list[str]]]:
         """What was accepted: each message with its content and its recipients; takes them from the queue."""
@@ -114,20 +83,13 @@ class MailServer:
         finally:
             store.close()
 
-    def total(self, name: str, **labels: str) -> int:
-        """A counter's value."""
-        return self.shared.counters.total(self.shared.counters.index(name, **labels))
-
     @property
     def limits(self) -> Limits:
         """A view of what addresses have used."""
         return Limits(self.config.limits, region(self.shared), 2)
 
     def _share(self) -> Shared:
-        credential = self.authority.issue(self.config.hostname, "localhost", "127.0.0.1").credential
-        contexts = server_contexts([credential], usual_profile(self.config), client_trust(self.config))
-        names = tuple(listener.name for listener in self.config.listener)
-        shared = new_shared(listeners=names, contexts=dict.fromkeys(names, contexts), slots=4)
+        shared = self._shared(tuple(listener.name for listener in self.config.listener))
         worker.prepare(shared)
         return shared.for_worker("mx", 0, 1)
 

@@ -48,7 +48,7 @@ class Witness(Protocol):
     def said(self, lines: bytes, challenge: bytes) -> None:
         """We said some lines, each with its CRLF.
 
-        :param challenge: how a line begins whose rest is part of a login and must not be shown.
+        :param challenge: how a line begins whose rest is part of a login and must not be shown; empty for none.
         """
 
     def passed(self, speaker: Speaker, octets: bytes, *, message: bool = True) -> None:
@@ -116,6 +116,22 @@ def hidden_fault(line: bytes, *, words: Collection[str], secretive: bool) -> int
     if word not in words or _CREDENTIALS.search(line) is not None:
         return hidden_command(line, known=False, login=False, secretive=secretive or not word.isalpha())
     return None
+
+
+def shown_fault(line: bytes, *, words: Collection[str], secretive: bool, limit: int = 128) -> bytes:
+    """As much of a line that broke the protocol as a log may have: three stars where a credential may stand.
+
+    :param words: the commands that the engine knows, in upper case.
+    :param secretive: as for a command.
+    :param limit: octets of it.
+    """
+    known = line.partition(b" ")[0].upper().decode("latin-1") in words
+    if known and line.isascii() and line.decode("ascii").isprintable():
+        return line[:limit]
+    hidden = hidden_fault(line, words=words, secretive=secretive)
+    if hidden is None:
+        return line[:limit]
+    return line[:hidden] + b" ***" if hidden else b"***"
 
 
 def shown_residue(residue: bytes, limit: int = 256) -> bytes:

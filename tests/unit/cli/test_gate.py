@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from gatepost.config.schema import Config
+from gatepost.record.configured import directory_of
+from gatepost.serve.behind import manner
+from gatepost.serve.firststart import FirstStart, welcome
 
 Gatepost = Callable[..., Any]
 FILE = """
@@ -73,6 +76,32 @@ def test_its_data_is_its_own(gatepost: Gatepost, started: Started) -> None:
     """Without --data it keeps out of the way of a server on the default directory."""
     assert gatepost("gate", "--bind", "127.0.0.1:0", "--backend", "a.test:25").code == 0
     assert started.config.data == Config().data.with_name("gatepost-gate")
+
+
+def test_record_writes_sessions_into_its_data_directory(gatepost: Gatepost, started: Started, tmp_path: Path) -> None:
+    """All of them, up to a budget that fills no disk; nothing is kept of messages."""
+    assert gatepost("gate", "--bind", "127.0.0.1:0", "--backend", "a.test:25", "--record", "--data", "here").code == 0
+    config = started.config
+    (rule,) = config.record_rule
+    assert (rule.listeners, rule.fraction, rule.content) == (None, 1.0, "none")
+    assert (directory_of(config), config.record.budget) == (tmp_path / "here" / "records", 256 << 20)
+
+
+def test_advice_of_a_gate_says_where_its_data_is(gatepost: Gatepost, started: Started) -> None:
+    """What is printed works in another terminal as it stands, without a configuration."""
+    gatepost("gate", "--bind", "127.0.0.1:0", "--backend", "a.test:25", "--record")
+    printed = welcome(started.config, FirstStart(), ())
+    for words in ("record list", "status"):
+        assert f"  gatepost {words} --data {started.config.data}\n" in printed
+
+
+def test_banner_of_a_gate_that_passes_tls_does_not_say_in_the_clear(gatepost: Gatepost, started: Started) -> None:
+    """What goes to the server is the client's TLS."""
+    gatepost("gate", "--bind", "127.0.0.1:0", "--backend", "a.test:25", "--mode", "pass")
+    (gate,) = started.config.gate
+    assert manner(gate, started.config) == (
+        "smtp, STARTTLS; behind it a.test:25, the client's own TLS goes through unread"
+    )
 
 
 def test_gates_of_the_configuration_are_served_alone(gatepost: Gatepost, started: Started, tmp_path: Path) -> None:

@@ -194,6 +194,24 @@ def test_splice_passes_a_break_on_as_a_break(run: Callable[[Body], None], who: s
     run(body)
 
 
+def test_splice_of_a_client_that_leaves_the_last_word_unread_is_closed(run: Callable[[Body], None]) -> None:
+    """Its system sends a reset in place of a FIN then; the server had said that it is done, so nothing is missing."""
+
+    async def body(ends: Ends) -> None:
+        task = joined(ends)
+        ends.client.sendall(b"QUIT")
+        assert await off(read_exactly, ends.server, 4) == b"QUIT"
+        ends.server.sendall(b"bye")
+        ends.server.close()
+        assert await off(read_exactly, ends.client, 3) == b"bye"
+        ends.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        assert await off(ends.client.recv, 1, socket.MSG_PEEK) == b""
+        ends.client.close()
+        assert (await task).ending == "closed"
+
+    run(body)
+
+
 def test_splice_delivers_what_an_end_finished_before_it_went(run: Callable[[Body], None]) -> None:
     """An end that said all it had and is gone loses nothing of it, though the other reads slowly."""
     size = 4 << 20

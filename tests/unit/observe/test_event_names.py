@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+FAMILIES = ("imap", "pop3", "smtp")
 
 
 def _names_in_source() -> set[str]:
@@ -19,7 +20,7 @@ def _names_in_source() -> set[str]:
             first = node.args[0]
             if called in ("event", "failure") and isinstance(first, ast.Constant) and isinstance(first.value, str):
                 names.add(first.value)
-    return names | {"log.dropped"}
+    return names | {"log.dropped"} | {f"{family}.fault" for family in FAMILIES}  # of ``Connection.fault``
 
 
 def _names_in_documentation() -> set[str]:

@@ -24,14 +24,16 @@ class Shelved:
         self.lost_events = 0
         self.full = False
 
-    def put(self, line: str, loser: SessionRecord) -> None:
+    def put(self, lines: str, loser: SessionRecord, events: int = 1) -> None:
         if self.full:
-            loser.dropped += 1
+            loser.dropped += events
         else:
-            self.lines.append(line)
+            each = lines.splitlines(keepends=True)
+            assert len(each) == events
+            self.lines += each
 
-    def lost(self) -> None:
-        self.lost_events += 1
+    def lost(self, events: int = 1) -> None:
+        self.lost_events += events
 
     def broke(self, error: Exception) -> None:
         raise error

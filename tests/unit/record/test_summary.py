@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.unit.record.conversation import BEGAN, Conversation, blind_session, starttls_session
+from tests.unit.record.recording import recorded
 
 from gatepost.policy.addresses import AddressList
 from gatepost.record.events import Upgraded
@@ -27,15 +28,31 @@ def test_blind_session_and_failed_handshake_are_named() -> None:
     assert found.tls == "failed" and found.failed
 
 
+@pytest.mark.parametrize("outcome", ["quit", "logout", "closed", "ended", "passed", "left", "drained"])
+def test_good_end_is_no_failure(outcome: str) -> None:
+    """A logout of IMAP and the end of what passed unread are as good as a QUIT."""
+    assert not summarise(Conversation().close(outcome)).failed
+    assert summarise(Conversation().close("broken")).failed
+
+
 @pytest.mark.parametrize(
-    ("reply", "failed"),
-    [(b"550 5.1.1 no", True), (b"-ERR no", True), (b"A1 NO no", True), (b"250 ok", False), (b"+OK", False)],
-)
-def test_refusal_is_a_failure(reply: bytes, failed: bool) -> None:
-    """--failed finds sessions in which something was refused, in every protocol."""
-    talk = Conversation()
+    ("protocol", "reply", "failed"),
+    [
+        ("smtp", b"550 5.1.1 no", True), ("smtp", b"550", True), ("smtp", b"250 ok", False),
+        ("smtp", b"250 NO thanks", False), ("pop3", b"-ERR no", True), ("pop3", b"+OK", False),
+        ("pop3", b"+OK no messages", False), ("imap", b"A1 NO no", True), ("imap", b"A1 BAD", True),
+        ("imap", b"4 OK done", False), ("imap", b"* NO nearly full", False), ("imap", b"* BAD what", True),
+    ],
+)  # fmt: skip
+def test_refusal_is_a_failure(protocol: str, reply: bytes, failed: bool) -> None:
+    """--failed finds sessions in which something was refused, in every protocol; and so does ``only_failures``."""
+    talk = Conversation(protocol=protocol)
     talk.server(reply)
     assert summarise(talk.close()).failed is failed
+    witness, shelved = recorded(only_failures=True, protocol=protocol)
+    witness.said(reply + b"\r\n", b"334 ")
+    witness.close("quit")
+    assert shelved.kept == [failed]
 
 
 def test_session_without_beginning_or_end_has_a_line_too() -> None:

@@ -100,18 +100,19 @@ def test_content_is_kept_up_to_a_limit() -> None:
     assert data.cut == 2
 
 
-def test_session_that_goes_well_is_not_kept_where_failures_are_wanted() -> None:
-    """``only_failures`` forgets a session in which nothing was refused."""
+@pytest.mark.parametrize("outcome", ["quit", "logout", "closed"])
+def test_session_that_goes_well_is_not_kept_where_failures_are_wanted(outcome: str) -> None:
+    """``only_failures`` forgets a session in which nothing was refused, whatever a good end is called."""
     witness, shelved = recorded(only_failures=True)
     witness.said(b"250 Ok\r\n", b"334 ")
-    witness.close("quit")
+    witness.close(outcome)
     assert (shelved.lines, shelved.kept) == ([], [False])
 
 
 @pytest.mark.parametrize("how", ["reply", "pop3", "outcome", "handshake"])
 def test_failure_is_kept_from_its_beginning(how: str) -> None:
     """What was refused, lost or could not become private is kept whole."""
-    witness, shelved = recorded(only_failures=True)
+    witness, shelved = recorded(only_failures=True, protocol="pop3" if how == "pop3" else "smtp")
     witness.heard(b"NOOP")
     if how == "handshake":
         witness.upgrade_failed("client", "no shared cipher")

@@ -15,7 +15,7 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias, final
+from typing import Final, TypeAlias, TypeVar, final
 
 from gatepost.config.endpoints import parse_endpoint
 from gatepost.config.schema import Backend
@@ -30,12 +30,13 @@ from gatepost.service.gate.link import Client, Link
 from gatepost.service.gate.places import Places
 from gatepost.tls.contexts import ClientTLS
 
-__all__ = ["BackendUnavailable", "Client", "Link", "Pool", "Probe", "Server"]
+__all__ = ["Answered", "BackendUnavailable", "Client", "Link", "Pool", "Probe", "Server"]
 
-CHECK_SECONDS: Final = 30.0  # the longest that a check takes, whatever the timeouts of sessions are
+CHECK_SECONDS: Final = 30.0  # the longest that a check, or an opening, takes, whatever the timeouts of sessions are
 _SOON_SECONDS: Final = 1.0  # from a failed dial to the next check
 _JITTER: Final = 0.1  # of the time between two checks, either way
 
+T = TypeVar("T")
 Probe: TypeAlias = Callable[[Link, Backend], Awaitable[object]]
 """Says hello as the protocol does, and returns what it learned. Whatever it raises of ``GatepostError`` and ``OSError``
 means that the server is not well."""
@@ -49,6 +50,12 @@ class BackendUnavailable(GatepostError):
     def __init__(self, pool: str, reason: str) -> None:
         super().__init__(f"backend {pool}: {reason}")
         self.reason = reason
+
+
+class Answered(GatepostError):
+    """What a server said is the client's answer: the server is well, and no other one is asked."""
+
+    temporary = True
 
 
 @final
@@ -142,41 +149,75 @@ class Pool:
     async def dial(self, client: Client) -> Link:
         """Connect to the best server, or to the next when one cannot be reached.
 
-        Implicit TLS is spoken and a PROXY header is sent by then; STARTTLS is the business of the protocol's opening,
-        which calls ``Link.condemn`` when it comes to nothing.
+        Implicit TLS is spoken and a PROXY header is sent by then; whatever the protocol says first is the business of
+        the session, which calls ``Link.condemn`` when it comes to nothing.
 
         :param client: whom the connection is for.
         :raises BackendUnavailable: when no server can be had.
         """
+        return await self.open(client, _nothing_said)
+
+    async def open(self, client: Client, opening: Callable[[Link], Awaitable[T]]) -> T:
+        """Connect to the best server and open the conversation; or with the next, when one cannot be reached, or its
+        opening fails: it is out of use then, until a check finds it well. Where it was told of the client, it may have
+        meant the client: then it is only asked soon, since no client is to take a server away from the others.
+
+        :param client: whom the connection is for.
+        :param opening: says nothing of the client's own. Whatever it raises of ``GatepostError`` and ``OSError`` means
+            that the server is not well, but for ``Answered``, which ends the search.
+        :raises BackendUnavailable: when no server can be had.
+        """
         header = introduction(self.settings.client, client)
-        candidates = self._order()
+        told = self.settings.client != "none" or bool(client.helo)
+        candidates, why = self._order(), "every server failed"
         self._turn += 1
         for at in candidates:
-            server = self._servers[at]
-            if server.health is Health.DOWN or self._places.taken(server.column) >= self.settings.connections:
-                continue  # since the choice was made
-            self._places.take(server.column)
+            link = await self._reach(self._servers[at], header, told=told)
+            if link is None:
+                continue
             try:
-                link = await self._link(server, header, counted=True)
-            except BaseException as error:
-                self._places.leave(server.column)
-                if not isinstance(error, GatepostError | OSError):
-                    raise
+                async with asyncio.timeout(CHECK_SECONDS):
+                    return await opening(link)
+            except Answered:
+                link.abort()
+                raise
+            except (GatepostError, OSError) as error:
                 self._tally.failed()
-                self._failed(server, _words(error))
-            else:
-                self._tally.connected()
-                return link
+                why = f"{link.server}: {_words(error)}"
+                link.condemn(_words(error))
+            except BaseException:
+                link.abort()
+                raise
         self._tally.unavailable()
-        raise BackendUnavailable(self.name, self.reason or "every server failed")
+        raise BackendUnavailable(self.name, self.reason or why)
 
-    async def _link(self, server: Server, header: bytes | None, *, counted: bool) -> Link:
-        """A connection that begins with a header; without one it is ours, and says so where it must say anything."""
+    async def _reach(self, server: Server, header: bytes | None, *, told: bool) -> Link | None:
+        """A connection to this server for a client, if it can be had."""
+        if server.health is Health.DOWN or self._places.taken(server.column) >= self.settings.connections:
+            return None  # since the choice was made
+        self._places.take(server.column)
+        try:
+            link = await self._link(server, header, counted=True, told=told)
+        except BaseException as error:
+            self._places.leave(server.column)
+            if not isinstance(error, GatepostError | OSError):
+                raise
+            self._tally.failed()
+            self._failed(server, _words(error))
+            return None
+        self._tally.connected()
+        return link
+
+    async def _link(self, server: Server, header: bytes | None, *, counted: bool, told: bool) -> Link:
+        """A connection that begins with a header; without one it is ours, and says so where it must say anything.
+
+        :param told: whether the server hears of the client before the conversation is open.
+        """
         wire = await self._connect(server, header)
         return Link(
             server.name, wire, self.settings.reply_timeout,
             released=_Release(self._places, self._tally, server.column) if counted else _nothing,
-            failed=lambda reason: self._failed(server, reason),
+            failed=(lambda _: server.doubt.set()) if told else lambda reason: self._failed(server, reason),
         )  # fmt: skip
 
     async def _connect(self, server: Server, header: bytes | None) -> Wire:
@@ -233,7 +274,7 @@ class Pool:
     async def _check(self, server: Server) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                link = await self._link(server, None, counted=False)
+                link = await self._link(server, None, counted=False, told=False)
                 try:
                     known = await self._probe(link, self.settings)
                 finally:
@@ -291,6 +332,11 @@ class _Release:
     def __call__(self) -> None:
         self._places.leave(self._column)
         self._tally.released()
+
+
+async def _nothing_said(link: Link) -> Link:
+    """The opening of who wants the connection alone."""
+    return link
 
 
 def _nothing() -> None:

@@ -10,6 +10,7 @@ from gatepost.net.transport import Transport
 from gatepost.observe import logs
 from gatepost.service import connection
 from gatepost.service.connection import Session
+from gatepost.service.gate.link import Link
 from gatepost.service.gate.port import GatePort, GateTerms
 from gatepost.service.gate.protocols import Faces, faces
 from gatepost.service.limits import Refusal
@@ -88,6 +89,13 @@ class GateConnection(connection.Connection):
         self.wait(self.command_seconds, "command")
         return self._faces.secure(self, channel)
 
+    def reached(self, link: Link) -> None:
+        """A server was reached for this client, and says what it will: write down which."""
+        self.record.server = link.server
+        self.record.backend_tls = "" if link.tls is None else link.tls.version
+        if link.tls is not None and self.transcript is not None:
+            self.transcript.upgrade("backend", link.tls, link.server)
+
     def refusal(self) -> str:
         return self.terms.refusal
 
@@ -103,6 +111,8 @@ class GateConnection(connection.Connection):
             "mode": settings.mode,
             "wanted": terms.wanted,
             "rule": terms.rule,
+            "asked": terms.asked if terms.asked_by else "",
+            "asked_by": terms.asked_by,
             "backend": settings.backend,
             "server": record.server,
             "backend_tls": record.backend_tls,

@@ -48,7 +48,4 @@ class PassSession(RelaySession[PassingServer]):
                 plaintext_of_server(connection, link.server, finding)
             return
         self._channel = self._link = None
-        seconds = connection.port.settings.idle_timeout  # nobody sees whether it is in IDLE
-        begin_passing(
-            connection, channel, link, far, near, early, engine.outgoing(), refusal=_REFUSAL, idle_seconds=seconds
-        )
+        begin_passing(connection, channel, link, far, near, early, engine.outgoing(), refusal=_REFUSAL)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatepost.net.channel import PlainChannel
-from gatepost.service.gate.imap_session import NO_SERVER, Session, profile_for
+from gatepost.service.gate.imap_session import NO_SERVER, IMAPSession, profile_for
 from gatepost.wire.imap.events import Event, StartTLSRequested
 from gatepost.wire.imap.server import PlainServer
-from gatepost.wire.upgrade import PlaintextAfterUpgrade
 
 if TYPE_CHECKING:
     from gatepost.service.gate.connection import GateConnection
 
 
-class PlainSession(Session[PlainServer]):
+class PlainSession(IMAPSession[PlainServer]):
     """A session in the clear. It ends at the upgrade."""
 
     __slots__ = ()
@@ -53,15 +52,9 @@ class PlainSession(Session[PlainServer]):
             super()._on(event)
 
     def _on_starttls(self) -> None:
-        engine, connection, channel = self._engine, self._connection, self._channel
-        assert isinstance(channel, PlainChannel)
+        engine, connection = self._engine, self._connection
         if connection.terms.contexts is None:  # rules contradict each other since a list has changed
             engine.refuse_upgrade()
             return
-        try:
-            ready, early = engine.grant_upgrade()
-        except PlaintextAfterUpgrade as finding:
-            connection.plaintext_found(finding.residue)
-            return
-        self._channel = None
-        connection.upgrade(channel, ready, early, engine.outgoing())
+        if (spent := self._spend(engine)) is not None:
+            connection.upgrade(*spent, engine.outgoing())

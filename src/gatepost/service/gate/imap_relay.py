@@ -15,8 +15,10 @@ from gatepost.errors import GatepostError
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.observe import logs
 from gatepost.service.gate.backends import BackendUnavailable, Client, Link
-from gatepost.service.gate.imap_session import BACKLOG_LIMIT, NO_SERVER, Session
+from gatepost.service.gate.imap_session import NO_SERVER, IMAPSession
 from gatepost.service.gate.imap_upstream import hear, reach
+from gatepost.service.gate.lost import server_lost, unavailable
+from gatepost.service.gate.session import BACKLOG_LIMIT
 from gatepost.service.login import FAILURES_A_SESSION
 from gatepost.wire.imap.events import Ended, Event, LoggedIn, LoginFailed
 from gatepost.wire.imap.relay import SERVER_FAULT, Relay
@@ -31,7 +33,7 @@ _LOST: Final = "The server behind closed the connection"
 R = TypeVar("R", bound=Relay)
 
 
-class RelaySession(Session[R]):
+class RelaySession(IMAPSession[R]):
     """A session with a server behind.
 
     :param greets: whether the client hears a greeting: it has heard one before STARTTLS.
@@ -104,11 +106,7 @@ class RelaySession(Session[R]):
         self._link = link
         if self._channel is None:
             return
-        record = self._connection.record
-        record.server = link.server
-        record.backend_tls = "" if link.tls is None else link.tls.version
-        if link.tls is not None and self._connection.transcript is not None:
-            self._connection.transcript.upgrade("backend", link.tls, link.server)
+        self._connection.reached(link)
         self._engine.opened(opening, greet=self._greets)
         self._pump()
         speaking = asyncio.get_running_loop().create_task(self._speak(link))
@@ -170,12 +168,7 @@ class RelaySession(Session[R]):
             self._balance()
 
     def _unavailable(self, error: BackendUnavailable) -> None:
-        connection = self._connection
-        logs.event(
-            "gate.unavailable", severity="warning", connection=connection.origin.connection,
-            rip=connection.origin.peer[0], backend=connection.port.pool.name, reason=error.reason,
-        )  # fmt: skip
-        connection.outcome = connection.outcome or "no server"
+        unavailable(self._connection, error.reason)
         self._engine.shutdown(NO_SERVER)
         self._pump()
 
@@ -183,11 +176,7 @@ class RelaySession(Session[R]):
         """A server was lost, or is not to be believed, in the middle of the session."""
         connection = self._connection
         connection.outcome = connection.outcome or "server lost"
-        logs.event(
-            "gate.server-lost", severity="warning", connection=connection.origin.connection,
-            rip=connection.origin.peer[0], backend=connection.port.pool.name, server=connection.record.server,
-            reason=reason,
-        )  # fmt: skip
+        server_lost(connection, reason)
 
     def _end_link(self) -> None:
         """The server is not needed any more."""
@@ -251,7 +240,7 @@ class RelaySession(Session[R]):
         else:
             connection.wait(connection.command_seconds, "command")
 
-    def _close(self, *, linger: bool) -> None:
+    def _close(self, *, linger: bool = False) -> None:
         super()._close(linger=linger)
         self._end_link()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from gatepost.net.channel import PlainChannel, SecureChannel
-from gatepost.observe import logs
+from gatepost.service.gate.session import GateSession
 from gatepost.wire.imap.engine import Engine
 from gatepost.wire.imap.events import Ended, Event, Fault
 from gatepost.wire.imap.profile import Profile
@@ -15,7 +15,6 @@ from gatepost.wire.witness import Witness
 if TYPE_CHECKING:
     from gatepost.service.gate.connection import GateConnection
 
-BACKLOG_LIMIT: Final = 1 << 16  # octets of the client that may wait in the engine
 NO_SERVER: Final = "No server is available, try again later"
 
 E = TypeVar("E", bound=Engine)
@@ -34,22 +33,14 @@ def profile_for(connection: GateConnection) -> Profile:
     return profile_of(config.hostname, capabilities, config.limits.errors)
 
 
-class Session(Generic[E]):
+class IMAPSession(GateSession[E]):
     """A conversation with a client. See ``imap_plain`` and ``imap_relay``."""
 
-    __slots__ = ("_channel", "_connection", "_draining", "_engine", "_eof")
+    __slots__ = ("_eof",)
 
     def __init__(self, connection: GateConnection, channel: PlainChannel | SecureChannel, engine: E) -> None:
-        self._connection: Final = connection
-        self._channel: PlainChannel | SecureChannel | None = channel
-        self._engine: Final = engine
-        self._draining = False
+        super().__init__(connection, channel, engine)
         self._eof = False
-
-    @property
-    def alive(self) -> bool:
-        """Whether there is anybody to answer."""
-        return self._channel is not None
 
     def watch(self, witness: Witness) -> None:
         """Show a witness what is read and said from here on."""
@@ -78,9 +69,8 @@ class Session(Generic[E]):
         engine = self._engine
         while self._goes_on() and (event := engine.next_event()) is not None:
             self._on(event)
-        channel = self._channel
-        if channel is not None and self._goes_on() and (out := engine.outgoing()):
-            channel.send(out)
+        if self._goes_on():
+            self._flush()
 
     def _goes_on(self) -> bool:
         """Whether anything may be read and said now."""
@@ -95,21 +85,7 @@ class Session(Generic[E]):
             connection.outcome = connection.outcome or event.reason
             self._close(linger=event.reason != "logout")
 
-    def _close(self, *, linger: bool) -> None:
-        """Say what is left to say, and close."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            channel.close(self._engine.outgoing(), linger=linger)
-
     def _on_fault(self, event: Fault) -> None:
         connection = self._connection
         connection.record.errors += 1
-        connection.port.tally.add(connection.port.tally.errors)
-        logs.event(
-            "imap.fault",
-            severity="notice",
-            connection=connection.origin.connection,
-            rip=connection.origin.peer[0],
-            reason=event.reason,
-            line=event.line,
-        )
+        connection.fault("imap", event.reason, event.line)

@@ -6,9 +6,8 @@ import math
 from typing import Final
 
 from gatepost.config.schema import Backend
-from gatepost.errors import GatepostError
 from gatepost.net.ownname import own_name
-from gatepost.service.gate.backends import BackendUnavailable, Client, Link, Pool
+from gatepost.service.gate.backends import Client, Link, Pool
 from gatepost.wire.imap.client import Opening, open_here, open_upgraded
 from gatepost.wire.recipes.imap import IMAP
 from gatepost.wire.recipes.recipe import ClientTerms
@@ -33,15 +32,11 @@ async def reach(pool: Pool, client: Client) -> tuple[Link, Opening]:
 
     :raises BackendUnavailable: when none can be had.
     """
-    link = await pool.dial(client)
-    try:
+
+    async def begin(link: Link) -> tuple[Link, Opening]:
         return link, await opened(link, pool.settings)
-    except (GatepostError, OSError) as error:
-        link.condemn(str(error))
-        raise BackendUnavailable(pool.name, f"{link.server}: {error}") from error
-    except BaseException:
-        link.abort()
-        raise
+
+    return await pool.open(client, begin)
 
 
 async def hear(link: Link) -> bytes:

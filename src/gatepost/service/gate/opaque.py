@@ -24,7 +24,8 @@ from gatepost.net.splice import Counts, End, end_of, splice
 from gatepost.observe import logs
 from gatepost.service.gate.backends import BackendUnavailable, Client, Link
 from gatepost.service.gate.farewells import UNAVAILABLE
-from gatepost.service.gate.opaque_plain import PlainGate, about, unavailable
+from gatepost.service.gate.lost import about, server_lost, unavailable
+from gatepost.service.gate.opaque_plain import PlainGate
 from gatepost.service.gate.passing import plaintext_of_server
 from gatepost.wire.dialogue import Dialogue, upgrade
 from gatepost.wire.recipes.recipe import ClientTerms, Recipe
@@ -130,7 +131,7 @@ class _Through:
         else:
             link.abort()
             connection.outcome = connection.outcome or "server lost"
-            logs.event("gate.server-lost", "warning", **about(connection), server=link.server, reason=reason)
+            server_lost(connection, reason)
         self._say_last(UNAVAILABLE.get(connection.port.settings.protocol, b""))
 
     async def _open(self, link: Link) -> tuple[End, End]:
@@ -148,10 +149,7 @@ class _Through:
             if connection.port.pool.settings.client == "none":
                 link.condemn(_words(error))
             raise
-        evidence = link.tls
-        connection.record.backend_tls = "" if evidence is None else evidence.version
-        if evidence is not None and connection.transcript is not None:
-            connection.transcript.upgrade("backend", evidence, link.server)
+        connection.reached(link)
         if self._early:
             early, self._early = self._early, b""
             await link.send(early)

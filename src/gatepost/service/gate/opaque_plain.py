@@ -6,12 +6,13 @@ behind hears of any of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gatepost.errors import GatepostError
 from gatepost.net.channel import PlainChannel
 from gatepost.observe import logs
 from gatepost.service.gate.farewells import UNAVAILABLE
+from gatepost.service.gate.lost import about, unavailable
 from gatepost.wire.dialogue import Effect, Receive, Send
 from gatepost.wire.recipes.recipe import Granted, PeerLeft, ServerTerms
 from gatepost.wire.recipes.table import recipe
@@ -115,17 +116,3 @@ class PlainGate:
         self._dialogue.close()
         if channel is not None:
             channel.close(last, linger=True)
-
-
-def unavailable(connection: GateConnection, reason: str) -> None:
-    """No server can be had for a client: say so in the log."""
-    connection.outcome = connection.outcome or "no server"
-    logs.event("gate.unavailable", "warning", **about(connection), reason=reason)
-
-
-def about(connection: GateConnection) -> dict[str, Any]:
-    """What every line of the log says of a connection."""
-    origin, port = connection.origin, connection.port
-    return {
-        "connection": origin.connection, "rip": origin.peer[0], "listener": port.name, "backend": port.pool.name,
-    }  # fmt: skip

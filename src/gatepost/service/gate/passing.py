@@ -24,6 +24,7 @@ from gatepost.net.splice import Counts, pass_on
 from gatepost.net.transport import Transport
 from gatepost.observe import logs
 from gatepost.service.gate.backends import Link
+from gatepost.service.gate.lost import server_lost
 from gatepost.wire.upgrade import (
     EarlyHello,
     PassReady,
@@ -50,7 +51,6 @@ def begin_passing(
     go_ahead: bytes,
     *,
     refusal: bytes,
-    idle_seconds: float | None = None,
 ) -> None:
     """Say the go-ahead and let the client's TLS through, until both ends are done. The connection ends itself then.
 
@@ -60,7 +60,6 @@ def begin_passing(
     :param ready: what the server engine, which faces the client, left; with the beginning of an eager client's hello.
     :param go_ahead: the last words to the client in the clear.
     :param refusal: what is said in their place when the server broke the protocol behind its own go-ahead.
-    :param idle_seconds: how long nothing may move; by default as long as a command and its answer may take.
     """
     try:
         given = link.wire.surrender()
@@ -75,13 +74,11 @@ def begin_passing(
     except (GatepostError, OSError) as error:
         link.abort()
         connection.outcome = "server lost"
-        logs.event("gate.server-lost", severity="warning", connection=connection.origin.connection,
-                   server=link.server, reason=str(error))  # fmt: skip
+        server_lost(connection, str(error))
         _leave(connection, channel, refusal)
         return
     near, far = channel.surrender(go_ahead), given.channel.surrender()
-    seconds = idle_seconds or max(connection.command_seconds, connection.port.pool.settings.reply_timeout)
-    connection.session = Blind(connection, link, token, near, far, seconds)
+    connection.session = Blind(connection, link, token, near, far, connection.port.settings.idle_timeout)
 
 
 def _leave(connection: GateConnection, channel: PlainChannel, refusal: bytes) -> None:

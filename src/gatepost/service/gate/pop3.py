@@ -26,17 +26,17 @@ from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.service.connection import Session
 from gatepost.service.gate import pop3_words as words
 from gatepost.service.gate.backends import Client, Link
+from gatepost.service.gate.lost import ServerLost
 from gatepost.service.gate.passing import begin_passing, plaintext_of_server
 from gatepost.service.gate.pop3_maildrop import MaildropSession
-from gatepost.service.gate.pop3_session import GateSession, known, profile_for
-from gatepost.service.gate.pop3_upstream import QUIT_SECONDS, connect, refused_by, timeouts_of
-from gatepost.wire.dialogue import Dialogue
+from gatepost.service.gate.pop3_session import POP3Session, known, profile_for
+from gatepost.service.gate.pop3_upstream import QUIT_SECONDS, greeted, opened, timeouts_of
 from gatepost.wire.pop3 import events, reply
 from gatepost.wire.pop3.client import PlainClient
 from gatepost.wire.pop3.refusals import StartTLSRefused
 from gatepost.wire.pop3.server import PlainServer, SecureServer
 from gatepost.wire.pop3.unprotected import UnprotectedServer
-from gatepost.wire.upgrade import EarlyHello, PlaintextAfterUpgrade, UpgradeReady
+from gatepost.wire.upgrade import PlaintextAfterUpgrade
 
 if TYPE_CHECKING:
     from gatepost.service.gate.connection import GateConnection
@@ -61,7 +61,7 @@ class SecureGate(MaildropSession):
         super().__init__(connection, channel, SecureServer(channel.origin, evidence, profile), evidence)
 
 
-class ClearSession(GateSession):
+class ClearSession(POP3Session):
     """A session in the clear: it knows no login. It ends at the upgrade."""
 
     __slots__ = ()
@@ -83,30 +83,19 @@ class ClearSession(GateSession):
         if connection.terms.contexts is None:  # rules contradict each other since a list has changed
             engine.answer(reply.TLS_UNAVAILABLE)
             return
-        granted = self._grant()
-        channel, self._channel = self._channel, None
-        if granted is not None and isinstance(channel, PlainChannel):
-            connection.upgrade(channel, *granted, engine.outgoing())
-
-    def _grant(self) -> tuple[UpgradeReady, EarlyHello | None] | None:
-        """Spend the engine; None, and the connection is over, when plaintext stood behind STLS."""
-        engine = self._engine
         assert isinstance(engine, PlainServer)
-        try:
-            return engine.grant_upgrade()
-        except PlaintextAfterUpgrade as finding:
-            self._connection.plaintext_found(finding.residue)
-            self._close(linger=True)
-            return None
+        if (spent := self._spend(engine)) is not None:
+            connection.upgrade(*spent, engine.outgoing())
 
     async def _pass(self) -> None:
         """Ask a server for TLS, and let the client's through when it agrees."""
         connection, engine = self._connection, self._engine
-        link = await connect(connection.port.pool, Client(connection.origin))
+        pool = connection.port.pool
+        timeouts = timeouts_of(pool.settings.reply_timeout)
+        link, plain = await opened(pool, Client(connection.origin), lambda link: greeted(link, timeouts))
         connection.record.server = link.server
-        plain = PlainClient(link.wire.origin, timeouts=timeouts_of(connection.port.pool.settings.reply_timeout))
         try:
-            server_side = await link.run(_asked(plain))
+            server_side = await link.run(plain.start_tls())
         except StartTLSRefused as refused:
             engine.answer(refused.reply or reply.NOT_SUPPORTED)
             await _leave(link, plain)
@@ -117,27 +106,22 @@ class ClearSession(GateSession):
             engine.shutdown(words.SERVER_LOST)
             return
         except (GatepostError, OSError) as error:
-            raise refused_by(link, error) from error
+            link.condemn(str(error))
+            raise ServerLost(f"{link.server}: {error}", words.SERVER_LOST) from error
         except BaseException:
             link.abort()
             raise
-        granted = self._grant()
-        channel, self._channel = self._channel, None
-        if granted is None or not isinstance(channel, PlainChannel):
+        assert isinstance(engine, PlainServer)
+        if (spent := self._spend(engine)) is None:
             link.abort()
             return
+        channel, ready, early = spent
         begin_passing(
-            connection, channel, link, server_side, *granted, engine.outgoing(), refusal=words.SERVER_LOST.octets
+            connection, channel, link, server_side, ready, early, engine.outgoing(), refusal=words.SERVER_LOST.octets
         )
 
 
-ClearSession._handlers = {**GateSession._handlers, events.StartTLSRequested: ClearSession._on_stls}
-
-
-def _asked(plain: PlainClient) -> Dialogue[UpgradeReady]:
-    """The greeting, and the server's own answer to STLS, whatever it lists."""
-    yield from plain.greeting()
-    return (yield from plain.start_tls())
+ClearSession._handlers = {**POP3Session._handlers, events.StartTLSRequested: ClearSession._on_stls}
 
 
 async def _leave(link: Link, plain: PlainClient) -> None:

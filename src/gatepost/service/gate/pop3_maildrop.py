@@ -7,18 +7,17 @@ several lines pass octet for octet, at the pace at which the client takes them.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gatepost.net.channel import PlainChannel, SecureChannel
-from gatepost.observe import logs
 from gatepost.service.certified import refusal_of
 from gatepost.service.gate import pop3_words as words
 from gatepost.service.gate.backends import Client
-from gatepost.service.gate.pop3_session import GateSession, profile_for
-from gatepost.service.gate.pop3_upstream import ServerLost, Upstream, reach
-from gatepost.service.gate.smtp_login import name_in
-from gatepost.service.login import FAILURES_A_SESSION
+from gatepost.service.gate.logins import Logins
+from gatepost.service.gate.lost import ServerLost
+from gatepost.service.gate.pop3_session import POP3Session, profile_for
+from gatepost.service.gate.pop3_upstream import Upstream, reach
+from gatepost.service.gate.turns import Ending
 from gatepost.wire.pop3 import events
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.server import SecureServer
@@ -28,18 +27,17 @@ from gatepost.wire.upgrade import TLSEvidence
 if TYPE_CHECKING:
     from gatepost.service.gate.connection import GateConnection
 
-_UNNAMED: Final = "unknown"
 _PLAIN_NAME: Final = "USER"  # for the log: a name and a password without SASL
 
 
-class MaildropSession(GateSession):
+class MaildropSession(POP3Session):
     """See the module.
 
     :param engine: one that knows logins.
     :param evidence: of the client's handshake; None in the clear.
     """
 
-    __slots__ = ("_asked", "_evidence", "_failures", "_greets", "_mechanism", "_named", "_unproved")
+    __slots__ = ("_asked", "_attempts", "_evidence", "_greets", "_unproved")
 
     def __init__(
         self,
@@ -52,9 +50,7 @@ class MaildropSession(GateSession):
         self._evidence: Final = evidence
         self._greets = False
         self._asked = False  # whether the server waits for a response
-        self._mechanism = ""
-        self._named = ""
-        self._failures = 0
+        self._attempts: Final = Logins(connection)
         self._unproved: Reply | None = None
         if evidence is not None:
             self._unproved = refusal_of(
@@ -65,6 +61,10 @@ class MaildropSession(GateSession):
     def greet(self) -> None:
         """A greeting is due, once there is a server."""
         self._greets = True
+
+    def connection_lost(self, error: OSError | None) -> None:
+        self._left_us()
+        super().connection_lost(error)
 
     @property
     def _logins(self) -> SecureServer | UnprotectedServer:
@@ -85,11 +85,7 @@ class MaildropSession(GateSession):
         except ServerLost as lost:
             self.refuse_service(lost)
             return
-        connection.record.server = upstream.link.server
-        if (tls := upstream.link.tls) is not None:
-            connection.record.backend_tls = tls.version
-            if connection.transcript is not None:
-                connection.transcript.upgrade("backend", tls, upstream.link.server)
+        connection.reached(upstream.link)
         engine.offer(profile_for(connection, upstream.abilities, stls=False))
         if self._greets:
             engine.greet()
@@ -100,7 +96,7 @@ class MaildropSession(GateSession):
         if self._unproved is not None:
             self._engine.answer(self._unproved)
             return
-        self._mechanism, self._named = _PLAIN_NAME, event.user
+        self._attempts.begin(_PLAIN_NAME, user=event.user)
         server = self._server
         answer = await server.ask(server.relaying.user(event.user))
         if answer.positive:
@@ -111,13 +107,12 @@ class MaildropSession(GateSession):
         if self._unproved is not None:
             self._engine.answer(self._unproved)
             return
-        self._mechanism = event.mechanism
-        self._named = "" if event.initial is None else name_in(event.mechanism, event.initial)
+        self._attempts.begin(event.mechanism, event.initial)
         server = self._server
         await self._stepped(await server.ask(server.relaying.authenticate(event.mechanism, event.initial)))
 
     async def _on_auth_response(self, event: events.AuthResponse) -> None:
-        self._named = self._named or name_in(self._mechanism, event.data)
+        self._attempts.respond(event.data)
         server = self._server
         await self._stepped(await server.ask(server.relaying.respond(event.data)))
 
@@ -137,33 +132,17 @@ class MaildropSession(GateSession):
             await self._verdict(answer)
 
     async def _verdict(self, answer: Reply) -> None:
-        """Pass on what the server says to a login. Who fails often from one address waits longer for each answer."""
+        """Pass on what the server says to a login."""
         connection = self._connection
-        origin, limits, config = connection.origin, connection.port.limits, connection.port.config
+        address = connection.origin.peer[0]
         if answer.positive:
-            user = connection.record.user = self._named or _UNNAMED
-            logs.event(
-                "auth.succeeded", connection=origin.connection, rip=origin.peer[0], user=user,
-                mechanism=self._mechanism,
-            )  # fmt: skip
-            await _delay(limits.login_delay(origin.peer[0]))
-            connection.last_call = float("inf")
-            connection.command_seconds = config.limits.pop3_idle_timeout
+            user = await self._attempts.accepted(address)
+            connection.command_seconds = connection.port.config.limits.pop3_idle_timeout
             self._logins.authenticated(user, answer)
             return
-        connection.record.refused += 1
-        # A mailbox that is in use, or a server in trouble, is nobody's guess (RFC 2449 §8.1, RFC 3206 §4).
-        delay = 0.0 if answer.temporary else limits.login_failed(origin.peer[0])
-        logs.event(
-            "auth.failed", severity="notice", connection=origin.connection, rip=origin.peer[0],
-            listener=connection.port.name, user=self._named or _UNNAMED, mechanism=self._mechanism,
-            reason=f"the server refused: {answer}", delay=delay,
-        )  # fmt: skip
-        await _delay(delay)
+        last = await self._attempts.refused(address, answer, temporary=answer.temporary)
         self._engine.answer(answer)
-        self._failures += not answer.temporary
-        if self._failures >= FAILURES_A_SESSION:
-            connection.outcome = "too many failed logins"
+        if last:
             self._engine.shutdown(words.TOO_MANY_LOGINS)
 
     # The maildrop
@@ -219,6 +198,17 @@ class MaildropSession(GateSession):
     async def _on_noop(self, event: events.NoopAsked) -> None:
         await self._ask("NOOP")
 
+    async def _on_ended(self, event: Ending) -> None:
+        if event.reason == "connection lost":
+            self._left_us()
+        await super()._on_ended(event)
+
+    def _left_us(self) -> None:
+        """Many a client just goes when its login is refused: that is what ended the session, and no network."""
+        connection = self._connection
+        if self._channel is not None and connection.record.refused and not connection.record.user:
+            connection.outcome = connection.outcome or "login refused"
+
     async def _on_quit(self, event: events.Quit) -> None:
         """The answer to a QUIT that deletes is the server's (RFC 1939 §6)."""
         connection = self._connection
@@ -236,7 +226,7 @@ class MaildropSession(GateSession):
 
 
 MaildropSession._handlers = {
-    **GateSession._handlers,
+    **POP3Session._handlers,
     events.LoginRequested: MaildropSession._on_login,
     events.AuthRequested: MaildropSession._on_auth,
     events.AuthResponse: MaildropSession._on_auth_response,
@@ -250,9 +240,5 @@ MaildropSession._handlers = {
     events.Undelete: MaildropSession._on_undelete,
     events.NoopAsked: MaildropSession._on_noop,
     events.Quit: MaildropSession._on_quit,
+    events.Ended: MaildropSession._on_ended,
 }
-
-
-async def _delay(seconds: float) -> None:
-    if seconds:
-        await asyncio.sleep(seconds)

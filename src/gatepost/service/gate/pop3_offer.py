@@ -39,6 +39,11 @@ class Abilities(NamedTuple):
     mechanisms: tuple[str, ...] = ()
     listed: tuple[str, ...] = _OWN
 
+    @property
+    def logins(self) -> bool:
+        """Whether there is any way to log in that passes this gate."""
+        return self.user or bool(self.mechanisms)
+
 
 NO_ABILITIES: Final = Abilities()
 """Of a server that was not asked yet, or does not know CAPA."""
@@ -51,7 +56,7 @@ def abilities(server: Capabilities) -> Abilities:
     lines = (" ".join((tag, *server.tags[tag])) for tag in _PASSED if tag in server.tags)
     return Abilities(
         stls=server.stls,
-        user=server.user or not server.sasl,  # who lists neither is asked, and answers for itself
+        user=server.user or not server.tags,  # who does not know CAPA is asked, and answers for itself
         mechanisms=mechanisms[:_MECHANISMS_LIMIT],
         listed=(*_OWN, *(line for line in lines if len(line) <= _TAG_LIMIT)),
     )

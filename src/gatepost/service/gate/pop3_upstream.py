@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Final, TypeVar, final
 
 from gatepost.errors import GatepostError
 from gatepost.service.gate import pop3_words as words
 from gatepost.service.gate.backends import BackendUnavailable, Client, Link, Pool
+from gatepost.service.gate.lost import ServerLost
 from gatepost.service.gate.pop3_offer import Abilities, abilities
 from gatepost.wire.dialogue import Dialogue
 from gatepost.wire.pop3.client import PlainClient, SecureClient, converse_implicit, converse_stls
@@ -25,16 +27,6 @@ from gatepost.wire.upgrade import Origin, TLSEvidence
 T = TypeVar("T")
 
 QUIT_SECONDS: Final = 5.0  # for a goodbye that deletes nothing
-
-
-class ServerLost(GatepostError):
-    """There is no server, or no more: ``reply`` is what the client is told in place of an answer of it."""
-
-    temporary = True
-
-    def __init__(self, reason: str, reply: Reply) -> None:
-        super().__init__(reason)
-        self.reply: Final = reply
 
 
 def timeouts_of(seconds: float) -> ClientTimeouts:
@@ -116,47 +108,55 @@ class Upstream:
         """Close now: nothing is deleted (RFC 1939 §6)."""
         self.link.abort()
 
-    def _lost(self, error: GatepostError | OSError) -> ServerLost:
+    def _lost(self, error: GatepostError | OSError) -> ServerLost[Reply]:
         self.abort()
         return ServerLost(f"{self.link.server}: {error}", words.SERVER_LOST)
 
 
-async def connect(pool: Pool, client: Client) -> Link:
-    """Dial a server.
+async def opened(pool: Pool, client: Client, first: Callable[[Link], Dialogue[T]]) -> tuple[Link, T]:
+    """Dial a server and open the conversation.
 
-    :raises ServerLost: when none can be had.
+    :param client: whom the connection is for.
+    :param first: what is said first; the server's refusal to serve is passed on.
+    :raises ServerLost: when no server can be had; its refusal to serve is the reply, as it is.
     """
+
+    async def begin(link: Link) -> tuple[Link, T]:
+        try:
+            return link, await link.run(first(link))
+        except Refused as refused:
+            # Too many connections, as a rule: it says so to this client, and may serve the next.
+            if refused.step == "service" and refused.reply is not None:
+                raise ServerLost(f"{link.server}: {refused}", refused.reply) from refused
+            raise
+
     try:
-        return await pool.dial(client)
+        return await pool.open(client, begin)
     except BackendUnavailable as error:
         raise ServerLost(str(error), words.NO_SERVER) from error
 
 
 async def reach(pool: Pool, client: Client) -> Upstream:
-    """Dial a server and open the conversation.
+    """Dial a server, and ask it what it can.
 
     :param client: whom the connection is for.
-    :raises ServerLost: when no server can be had; its refusal to serve is the reply, as it is.
+    :raises ServerLost: when no server can be had, as ``opened``, or it lists no way to log in that passes the gate.
     """
-    link = await connect(pool, client)
     settings = pool.settings
-    try:
-        engine = await link.run(opening(link.wire.origin, link.tls, settings.tls, timeouts_of(settings.reply_timeout)))
-    except (GatepostError, OSError) as error:
-        raise refused_by(link, error) from error
-    except BaseException:
-        link.abort()
-        raise
+    timeouts = timeouts_of(settings.reply_timeout)
+    link, engine = await opened(pool, client, lambda link: opening(link.wire.origin, link.tls, settings.tls, timeouts))
     listed = engine.listed
     assert listed is not None
-    return Upstream(link, engine.relaying(), abilities(listed))
-
-
-def refused_by(link: Link, error: GatepostError | OSError) -> ServerLost:
-    """What it means to the client that a server could not be opened a conversation with."""
-    reply = error.reply if isinstance(error, Refused) and error.step == "service" else None
-    if reply is not None:  # too many connections, as a rule: it says so to this client, and may serve the next
+    able = abilities(listed)
+    if not able.logins:
         link.abort()
-    else:
-        link.condemn(str(error))
-    return ServerLost(f"{link.server}: {error}", reply or words.NO_SERVER)
+        hint = "" if link.tls is not None else ' in the clear: it may want tls = "starttls" of the backend'
+        raise ServerLost(f"{link.server} lists no way to log in{hint}", words.NO_LOGINS)
+    return Upstream(link, engine.relaying(), able)
+
+
+def greeted(link: Link, timeouts: ClientTimeouts) -> Dialogue[PlainClient]:
+    """Up to the server's greeting, in the clear."""
+    plain = PlainClient(link.wire.origin, timeouts=timeouts)
+    yield from plain.greeting()
+    return plain

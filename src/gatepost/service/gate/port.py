@@ -36,10 +36,11 @@ class GateTerms:
     :param rule: what decided that, for the log.
     :param refusal: why the connection is closed before anything is said; usually empty.
     :param asked: whether the client is asked for a certificate.
+    :param asked_by: by what, for the log; empty where it is not.
     :param normalise: whether a bare LF of this client is a line end.
     """
 
-    __slots__ = ("asked", "contexts", "normalise", "refusal", "rule", "starttls", "wanted")
+    __slots__ = ("asked", "asked_by", "contexts", "normalise", "refusal", "rule", "starttls", "wanted")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class GateTerms:
         refusal: str = "",
         *,
         asked: Asked = "none",
+        asked_by: str = "",
         normalise: bool = False,
     ) -> None:
         self.starttls: Final = starttls
@@ -58,6 +60,7 @@ class GateTerms:
         self.rule: Final = rule
         self.refusal: Final = refusal
         self.asked: Final = asked
+        self.asked_by: Final = asked_by
         self.normalise: Final = normalise
 
 
@@ -133,11 +136,12 @@ class GatePort(ListenerPort[GateTerms]):
         self.tally: Final = GateTally(services.counters, settings.name)
         self.spliced: Final = settings.mode == "pass" and (self.implicit or settings.protocol not in READ)
         """Whether octets go through from the first one, whatever they are."""
+        asked = config.tls.client_certificate
         self._usually: Final = {
             normalise: self._terms(
                 settings.starttls, contexts,
                 "implicit" if self.implicit else settings.starttls,
-                asked=config.tls.client_certificate, normalise=normalise,
+                asked=asked, asked_by="tls" if asked != "none" else "", normalise=normalise,
             )
             for normalise in (False, True)
         }  # fmt: skip
@@ -164,7 +168,8 @@ class GatePort(ListenerPort[GateTerms]):
     ) -> GateTerms:
         return self._terms(
             decision.starttls, contexts, decision.wanted, decision.rule, refusal,
-            asked=decision.handshake.client_certificate, normalise=self._normalised(address),
+            asked=decision.handshake.client_certificate, asked_by=decision.asked_by,
+            normalise=self._normalised(address),
         )  # fmt: skip
 
     def _terms(
@@ -176,15 +181,20 @@ class GatePort(ListenerPort[GateTerms]):
         refusal: str = "",
         *,
         asked: Asked,
+        asked_by: str,
         normalise: bool,
     ) -> GateTerms:
         if self.settings.mode == "refuse" and not self.implicit:
             starttls, wanted, rule = "deny", "deny", "mode"
         elif contexts is None and self.settings.mode != "pass":
             starttls = "deny"
+        if starttls == "deny" and not self.implicit:
+            asked_by = ""  # no handshake, so nobody asks in one
         if starttls == "deny" and not refusal and not self.implicit and self.opaque:
             refusal = _NO_CLEAR
-        return GateTerms(starttls, contexts, wanted, rule, refusal, asked=asked, normalise=normalise)
+        return GateTerms(
+            starttls, contexts, wanted, rule, refusal, asked=asked, asked_by=asked_by, normalise=normalise
+        )  # fmt: skip
 
 
 def _alpn(protocol: str) -> frozenset[str]:

@@ -25,8 +25,8 @@ from gatepost.service.gate import smtp_words as words
 from gatepost.service.gate.passing import begin_passing, plaintext_of_server
 from gatepost.service.gate.port import GateTerms
 from gatepost.service.gate.smtp_login import LoginSession
-from gatepost.service.gate.smtp_mail import side_of
 from gatepost.service.gate.smtp_offer import NO_ABILITIES, Abilities, offer
+from gatepost.service.gate.smtp_side import side_of
 from gatepost.service.gate.smtp_upstream import Upstream
 from gatepost.service.smtp import refusals
 from gatepost.wire.smtp import events
@@ -35,7 +35,7 @@ from gatepost.wire.smtp.refusals import StartTLSRefused
 from gatepost.wire.smtp.reply import NOT_IMPLEMENTED, TLS_UNAVAILABLE, Reply
 from gatepost.wire.smtp.server import PlainServer, SecureServer
 from gatepost.wire.smtp.unprotected import UnprotectedServer
-from gatepost.wire.upgrade import EarlyHello, PlaintextAfterUpgrade, TLSEvidence, UpgradeReady
+from gatepost.wire.upgrade import PlaintextAfterUpgrade, TLSEvidence, UpgradeReady
 
 if TYPE_CHECKING:
     from gatepost.service.gate.connection import GateConnection
@@ -70,23 +70,10 @@ class PlainGate(LoginSession):
         if connection.terms.contexts is None:
             engine.answer(TLS_UNAVAILABLE)
             return
-        granted = self._grant()
-        channel, self._channel = self._channel, None
-        if granted is not None and isinstance(channel, PlainChannel):
-            connection.upgrade(channel, *granted, engine.outgoing())
-        await self._leave()
-
-    def _grant(self) -> tuple[UpgradeReady, EarlyHello | None] | None:
-        """Spend the engine; None, and the connection is over, when plaintext stood behind STARTTLS."""
-        engine = self._engine
         assert isinstance(engine, PlainServer)
-        try:
-            return engine.grant_upgrade()
-        except PlaintextAfterUpgrade as finding:
-            self._connection.outcome = "plaintext after the upgrade"
-            self._connection.plaintext_found(finding.residue)
-            self._close(linger=True)
-            return None
+        if (spent := self._spend(engine)) is not None:
+            connection.upgrade(*spent, engine.outgoing())
+        await self._leave()
 
     async def _pass(self) -> None:
         """Ask the server for TLS, and let the client's through when it agrees."""
@@ -102,21 +89,17 @@ class PlainGate(LoginSession):
             plaintext_of_server(connection, upstream.link.server, finding)
             self._engine.shutdown(words.SERVER_LOST)
             return
-        granted = self._grant()
-        channel, self._channel = self._channel, None
-        if granted is None or not isinstance(channel, PlainChannel):
+        engine = self._engine
+        assert isinstance(engine, PlainServer)
+        if (spent := self._spend(engine)) is None:
             self._abort()
             return
+        channel, ready, early = spent
         self._upstream = None
         begin_passing(
-            connection,
-            channel,
-            upstream.link,
-            server_side,
-            *granted,
-            self._engine.outgoing(),
+            connection, channel, upstream.link, server_side, ready, early, engine.outgoing(),
             refusal=words.SERVER_LOST.octets,
-        )
+        )  # fmt: skip
 
     async def _asked_server(self, upstream: Upstream) -> UpgradeReady:
         """The server's answer to STARTTLS.

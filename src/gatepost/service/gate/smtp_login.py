@@ -1,47 +1,32 @@
-"""Logins through a gate: the exchange is between the client and the server, and passes opaque (RFC 4954).
-
-Nothing of it is kept but the name, for the log, where it can be read. The gate does one thing of its own: who fails
-often from one address waits longer for each answer, as at a listener of ours.
-"""
+"""AUTH through an SMTP gate (RFC 4954): each step of the exchange goes to the server, and its answer comes back."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.service.gate.logins import Logins
 from gatepost.service.gate.smtp_proxied import ProxiedSession
-from gatepost.service.login import FAILURES_A_SESSION
+from gatepost.service.gate.smtp_session import Engine
 from gatepost.service.smtp import refusals
 from gatepost.wire.smtp import events
 from gatepost.wire.smtp.relaying import challenge
 from gatepost.wire.smtp.reply import Reply
-from gatepost.wire.smtp.server import PlainServer, SecureServer
-from gatepost.wire.smtp.unprotected import UnprotectedServer
+from gatepost.wire.smtp.server import PlainServer
 
 if TYPE_CHECKING:
     from gatepost.service.gate.connection import GateConnection
-
-_NAME_LIMIT: Final = 255
-_UNNAMED: Final = "unknown"
 
 
 class LoginSession(ProxiedSession):
     """A session whose engine hears AUTH."""
 
-    __slots__ = ("_asked", "_failures", "_mechanism", "_named")
+    __slots__ = ("_asked", "_attempts")
 
-    def __init__(
-        self,
-        connection: GateConnection,
-        channel: PlainChannel | SecureChannel,
-        engine: PlainServer | SecureServer | UnprotectedServer,
-    ) -> None:
+    def __init__(self, connection: GateConnection, channel: PlainChannel | SecureChannel, engine: Engine) -> None:
         super().__init__(connection, channel, engine)
         self._asked = False  # whether the server waits for a response
-        self._mechanism = ""
-        self._named = ""
-        self._failures = 0
+        self._attempts: Final = Logins(connection)
 
     def _logins(self) -> bool:
         return True
@@ -54,15 +39,13 @@ class LoginSession(ProxiedSession):
         if (refusal := self._unproved()) is not None:
             self._refuse(refusal)
             return
-        self._mechanism, self._named = event.mechanism, ""
-        if event.initial is not None:
-            self._named = name_in(event.mechanism, event.initial)
+        self._attempts.begin(event.mechanism, event.initial)
         upstream = await self._server()
         await upstream.clean()
         await self._answered(await upstream.ask(upstream.relaying.authenticate(event.mechanism, event.initial)))
 
     async def _on_auth_response(self, event: events.AuthResponse) -> None:
-        self._named = self._named or name_in(self._mechanism, event.data)
+        self._attempts.respond(event.data)
         upstream = self._upstream
         assert upstream is not None
         await self._answered(await upstream.ask(upstream.relaying.respond(event.data)))
@@ -77,26 +60,14 @@ class LoginSession(ProxiedSession):
             assert upstream is not None
             engine.challenge(upstream.checked(challenge, answer))
             return
-        connection = self._connection
-        limits, address = connection.port.limits, self._address
         if answer.code == 235:
-            self._user = self._named or _UNNAMED
-            connection.record.user = self._user
-            connection.last_call = float("inf")
-            await self._delay(limits.login_delay(address))
+            self._user = await self._attempts.accepted(self._address)
             engine.authenticated(self._user, answer)
             return
-        self._failures += 1
-        await self._delay(limits.login_failed(address))
-        connection.record.refused += 1
+        last = await self._attempts.refused(self._address, answer, temporary=answer.temporary)
         engine.answer(answer)
-        if self._failures >= FAILURES_A_SESSION:
-            connection.outcome = connection.outcome or "too many failed logins"
+        if last:
             engine.shutdown(refusals.TOO_MANY_LOGINS)
-
-    async def _delay(self, seconds: float) -> None:
-        if seconds:
-            await asyncio.sleep(seconds)
 
     async def _on_auth_cancelled(self, event: events.AuthCancelled) -> None:
         """The client gave up, or was told that it cannot go on: so is the server."""
@@ -112,25 +83,3 @@ LoginSession._handlers = {
     events.AuthResponse: LoginSession._on_auth_response,
     events.AuthCancelled: LoginSession._on_auth_cancelled,
 }
-
-
-def name_in(mechanism: str, response: bytes) -> str:
-    """The user name in a client's response, for the log; empty where it cannot be read.
-
-    :param mechanism: in upper case.
-    """
-    parts = response.split(b"\0")
-    if mechanism == "PLAIN":  # RFC 4616 §2: [authzid] NUL authcid NUL passwd
-        name = parts[1] if len(parts) == 3 else b""
-    elif mechanism == "LOGIN":  # its first response is the name
-        name = response
-    elif mechanism.startswith("SCRAM-"):  # RFC 5802 §7: gs2-header, then n=name
-        name = next((part[2:] for part in response.split(b",")[2:] if part.startswith(b"n=")), b"")
-    elif mechanism in ("XOAUTH2", "OAUTHBEARER"):  # user=name, or RFC 7628 §3.1: a=name in the gs2-header
-        fields = response.replace(b"\x01", b",").split(b",")
-        named = (field for field in fields if field.startswith((b"user=", b"a=")))
-        name = next(named, b"").partition(b"=")[2]
-    else:
-        name = b""
-    text = name.decode("utf-8", "replace")
-    return text if text.isprintable() and len(text) <= _NAME_LIMIT else ""

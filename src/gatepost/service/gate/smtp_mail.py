@@ -18,18 +18,17 @@ from gatepost.observe import logs
 from gatepost.service.gate import smtp_words as words
 from gatepost.service.gate.backends import Client
 from gatepost.service.gate.smtp_content import Delivery
-from gatepost.service.gate.smtp_offer import NO_ABILITIES, Abilities, Side, offer
-from gatepost.service.gate.smtp_session import GateSession
-from gatepost.service.gate.smtp_upstream import Dialect, Upstream, bare_address, forward, reach, timeouts_of
+from gatepost.service.gate.smtp_offer import Abilities, offer
+from gatepost.service.gate.smtp_session import Engine, SMTPSession
+from gatepost.service.gate.smtp_side import dialect_of, side_of
+from gatepost.service.gate.smtp_upstream import Upstream, bare_address, forward, reach, timeouts_of
 from gatepost.service.greylisting import Greylisting, Judged, certificate_of
 from gatepost.service.smtp import passing, refusals
 from gatepost.wire.smtp import events, reply
 from gatepost.wire.smtp.address import Mailbox
 from gatepost.wire.smtp.profile import ServerProfile
 from gatepost.wire.smtp.reply import TOO_MANY_ERRORS, Reply
-from gatepost.wire.smtp.server import PlainServer, SecureServer
 from gatepost.wire.smtp.states import Trigger
-from gatepost.wire.smtp.unprotected import UnprotectedServer
 from gatepost.wire.smtp.xclient import NOTHING_TOLD, Told
 from gatepost.wire.upgrade import TLSEvidence
 
@@ -54,7 +53,7 @@ class Transaction:
         self.delivery: Delivery | None = None  # of the content, while it comes; None also when it is dropped
 
 
-class MailSession(GateSession):
+class MailSession(SMTPSession):
     """What both sides of the upgrade have in common. Made from a channel, and from the connection's settings.
 
     :param terms: what the client is offered.
@@ -62,12 +61,7 @@ class MailSession(GateSession):
 
     __slots__ = ("_accepted", "_forwarded", "_helo", "_terms", "_told", "_transaction", "_user")
 
-    def __init__(
-        self,
-        connection: GateConnection,
-        channel: PlainChannel | SecureChannel,
-        engine: PlainServer | SecureServer | UnprotectedServer,
-    ) -> None:
+    def __init__(self, connection: GateConnection, channel: PlainChannel | SecureChannel, engine: Engine) -> None:
         super().__init__(connection, channel, engine)
         self._terms: GateTerms = connection.terms
         self._helo = ""
@@ -132,17 +126,13 @@ class MailSession(GateSession):
             upstream = await reach(
                 port.pool,
                 self._client(),
-                self._whom(),
+                self._whom() if port.pool.settings.client == "xclient" else NOTHING_TOLD,
                 hostname=port.config.hostname,
                 dialect=dialect_of(connection),
                 timeouts=timeouts_of(port.pool.settings.reply_timeout),
             )
             self._upstream = upstream
-            connection.record.server = upstream.link.server
-            tls = upstream.link.tls
-            connection.record.backend_tls = "" if tls is None else tls.version
-            if tls is not None and connection.transcript is not None:
-                connection.transcript.upgrade("backend", tls, upstream.link.server)
+            connection.reached(upstream.link)
         return upstream
 
     def _idle(self) -> bool:
@@ -202,6 +192,7 @@ class MailSession(GateSession):
         answer = await upstream.ask(upstream.relaying.mail(event))
         if answer.positive:
             self._transaction = Transaction(event.sender)
+            self._forwarded = NOTHING_TOLD  # it was said of this message (XFORWARD_README)
         self._engine.answer(answer)
 
     def _judge_sender(self, sender: Mailbox | None) -> Reply | None:
@@ -259,7 +250,7 @@ class MailSession(GateSession):
             hello=self._helo,
         )
         judged = await ask_greylisting(greylisting, facts, connection.origin.connection)
-        self._decided("greylisting", judged)
+        self._decided(judged, str(recipient))
         return judged
 
     def _put_off(self, refusal: Reply) -> None:
@@ -272,10 +263,11 @@ class MailSession(GateSession):
         else:
             self._refuse(refusal)
 
-    def _decided(self, what: str, judged: Judged) -> None:
+    def _decided(self, judged: Judged, recipient: str = "") -> None:
+        """Write down what greylisting decided, where a transcript is kept."""
         transcript = self._connection.transcript
         if transcript is not None:
-            transcript.decision(what, *judged.told)
+            transcript.decision("greylist", *judged.told, recipient)
 
     # The content
 
@@ -316,8 +308,8 @@ class MailSession(GateSession):
         if greylisting is None:
             return None
         verdict = greylisting.at_content(transaction.judged, connection.origin.connection)
-        if verdict is not None and connection.transcript is not None:
-            connection.transcript.decision("greylisting", "delay", reason=str(verdict))
+        if verdict is not None:
+            self._decided(transaction.judged[0]._replace(reply=verdict))
         return verdict
 
     async def _on_content(self, event: events.Content) -> None:
@@ -408,7 +400,7 @@ class MailSession(GateSession):
 
 
 MailSession._handlers = {
-    **GateSession._handlers,
+    **SMTPSession._handlers,
     events.Hello: MailSession._on_hello,
     events.Mail: MailSession._on_mail,
     events.Recipient: MailSession._on_recipient,
@@ -419,34 +411,6 @@ MailSession._handlers = {
     events.Reset: MailSession._on_reset,
     events.Extension: MailSession._on_extension,
 }
-
-
-def dialect_of(connection: GateConnection) -> Dialect:
-    """How a gate's clients and servers speak."""
-    return "LMTP" if connection.port.settings.protocol == "lmtp" else "SMTP"
-
-
-def side_of(connection: GateConnection, terms: GateTerms, *, logins: bool, listed: Abilities = NO_ABILITIES) -> Side:
-    """What the gate brings along for a client.
-
-    :param listed: what the server lists: with ``mode = "pass"`` STARTTLS is its own.
-    """
-    port = connection.port
-    limits = port.config.limits
-    offered = terms.starttls != "deny" and not port.implicit
-    passed = port.settings.mode == "pass"
-    return Side(
-        hostname=port.config.hostname,
-        dialect=dialect_of(connection),
-        max_size=limits.message_size,
-        max_recipients=limits.recipients,
-        max_errors=limits.errors,
-        normalise=terms.normalise,
-        starttls=offered and (listed.starttls or not passed),
-        required=terms.starttls == "require",
-        logins=logins,
-        proxy=port.settings.xclient_from.matches(connection.origin.peer[0]),
-    )
 
 
 async def ask_greylisting(greylisting: Greylisting, facts: Facts, connection: str) -> Judged:

@@ -6,7 +6,7 @@ from gatepost.config.schema import Backend
 from gatepost.net.ownname import own_name
 from gatepost.service.gate.backends import Link
 from gatepost.service.gate.smtp_offer import Abilities, abilities
-from gatepost.service.gate.smtp_upstream import Dialect, opening, timeouts_of
+from gatepost.service.gate.smtp_upstream import Dialect, opening, takes_xclient, timeouts_of
 
 
 async def probe(link: Link, settings: Backend) -> Abilities:
@@ -33,6 +33,8 @@ async def _ask(link: Link, settings: Backend, dialect: Dialect) -> Abilities:
             dialect=dialect,
         )
     )
+    if settings.client == "xclient":
+        takes_xclient(engine.capabilities)
     listed = abilities(engine.capabilities)
     await link.run(engine.quit())
     return listed

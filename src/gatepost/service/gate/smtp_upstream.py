@@ -6,17 +6,20 @@ breaks it off is one exception with what the client is told; whatever a server s
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias, TypeVar, final
 
-from gatepost.errors import GatepostError, LocalProtocolError
+from gatepost.errors import GatepostError, LocalProtocolError, RemoteProtocolError
 from gatepost.observe import logs
 from gatepost.service.gate import smtp_words as words
 from gatepost.service.gate.backends import BackendUnavailable, Client, Link, Pool
+from gatepost.service.gate.lost import ServerLost
 from gatepost.service.gate.smtp_offer import Abilities, abilities
 from gatepost.wire.dialogue import Dialogue
 from gatepost.wire.smtp import xclient
+from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.client import HELLO_NAME, PlainClient, SecureClient, converse_starttls
 from gatepost.wire.smtp.refusals import Refused, StartTLSRefused, UnexpectedReply
 from gatepost.wire.smtp.relaying import Relaying
@@ -31,16 +34,7 @@ Dialect: TypeAlias = Literal["SMTP", "LMTP"]
 QUIT_SECONDS: Final = 5.0
 
 
-class ServerLost(GatepostError):
-    """There is no server, or no more: ``reply`` is what the client is told in place of an answer of it."""
-
-    temporary = True
-
-    def __init__(self, reason: str, reply: Reply) -> None:
-        super().__init__(reason)
-        self.reply: Final = reply
-
-
+@functools.lru_cache(64)
 def timeouts_of(seconds: float) -> ClientTimeouts:
     """The same bound for every answer of a server."""
     return ClientTimeouts(
@@ -241,7 +235,7 @@ class Upstream:
             return error
         return UnexpectedReply("the server spoke before it was asked", reply)
 
-    def _lost(self, error: GatepostError | OSError) -> ServerLost:
+    def _lost(self, error: GatepostError | OSError) -> ServerLost[Reply]:
         self.abort()
         reply = getattr(error, "reply", None)
         if not isinstance(reply, Reply) or reply.code != 421:
@@ -258,40 +252,38 @@ async def reach(
     :param told: the same as XCLIENT says it.
     :raises ServerLost: when no server can be had; its refusal of us is the reply, as it is.
     """
-    try:
-        link = await pool.dial(client)
-    except BackendUnavailable as error:
-        raise ServerLost(str(error), words.NO_SERVER) from error
     settings = pool.settings
     name = hello_name(client.helo, hostname)
+
+    async def begin(link: Link) -> Upstream:
+        try:
+            engine = await link.run(
+                opening(link.wire.origin, link.tls, settings.tls, hostname=name, timeouts=timeouts, dialect=dialect)
+            )
+            upstream = Upstream(link, engine)
+            if settings.client == "xclient":
+                await _introduce(upstream, told)
+        except Refused as refused:  # to talk to us: passed on, where it is a reply
+            if refused.reply is None or refused.step == "STARTTLS":
+                raise
+            raise ServerLost(f"{link.server}: {refused}", refused.reply) from refused
+        return upstream
+
     try:
-        engine = await link.run(
-            opening(link.wire.origin, link.tls, settings.tls, hostname=name, timeouts=timeouts, dialect=dialect)
-        )
-        upstream = Upstream(link, engine)
-        if settings.client == "xclient":
-            await _introduce(upstream, told)
-    except Refused as refused:
-        link.abort()
-        raise _refused(link, refused) from refused
-    except ServerLost:
-        raise
-    except (GatepostError, OSError) as error:
-        link.condemn(str(error))
-        raise ServerLost(f"{link.server}: {error}", words.NO_SERVER) from error
-    except BaseException:
-        link.abort()
-        raise
-    return upstream
+        return await pool.open(client, begin)
+    except BackendUnavailable as error:
+        raise ServerLost(str(error), words.NO_SERVER) from error
 
 
-def _refused(link: Link, refused: Refused) -> ServerLost:
-    """A server's refusal to talk to us: passed on, where it is one."""
-    reply = refused.reply
-    if reply is None or refused.step == "STARTTLS":
-        link.condemn(str(refused))
-        reply = words.NO_SERVER
-    return ServerLost(f"{link.server}: {refused}", reply)
+def takes_xclient(capabilities: Capabilities) -> list[str]:
+    """The attributes of XCLIENT that a server lists.
+
+    :raises RemoteProtocolError: when it does not list XCLIENT.
+    """
+    takes = capabilities.keywords.get("XCLIENT")
+    if takes is None:
+        raise RemoteProtocolError('it does not list XCLIENT to the gate, and the backend has client = "xclient"')
+    return takes.upper().split()
 
 
 async def _introduce(upstream: Upstream, told: Told) -> None:
@@ -300,20 +292,16 @@ async def _introduce(upstream: Upstream, told: Told) -> None:
     Without it the server would take every client for the gate, and may trust that more: so there is no going on
     without.
 
+    :raises RemoteProtocolError: when the server does not list it.
     :raises ServerLost: when the server does not take it.
     """
-    takes = upstream.relaying.capabilities.keywords.get("XCLIENT")
-    if takes is None:
-        upstream.abort()
-        raise ServerLost(f"{upstream.link.server} does not list XCLIENT to the gate", words.NOT_TOLD)
+    takes = takes_xclient(upstream.relaying.capabilities)
     try:
-        line = xclient.words("XCLIENT", told, takes.upper().split())
+        line = xclient.words("XCLIENT", told, takes)
     except LocalProtocolError as error:
-        upstream.abort()
         raise ServerLost(f"{upstream.link.server}: {error}", words.NOT_TOLD) from error
     reply = await upstream.ask(upstream.relaying.xclient(line))
     if reply.code >= 400:
-        upstream.abort()
         # The session that XCLIENT began is the client's: what it is greeted with is meant for it.
         raise ServerLost(f"{upstream.link.server} refuses XCLIENT: {reply}", reply)
     await upstream.hello()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gatepost.net.channel import PlainChannel, SecureChannel
-from gatepost.observe import logs
 from gatepost.wire.pop3 import events, reply
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.server import PlainServer, SecureServer
@@ -124,15 +123,7 @@ class Session:
     def _on_fault(self, event: events.Fault) -> None:
         connection = self._connection
         connection.record.errors += 1
-        connection.port.tally.add(connection.port.tally.errors)
-        logs.event(
-            "pop3.fault",
-            severity="notice",
-            connection=connection.origin.connection,
-            rip=connection.origin.peer[0],
-            reason=event.reason,
-            line=event.line,
-        )
+        connection.fault("pop3", event.reason, event.line)
 
     def _on_quit(self, event: events.Quit) -> None:
         self._connection.outcome = "quit"

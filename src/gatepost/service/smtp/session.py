@@ -72,15 +72,7 @@ class Session(Conversation):
     def _on_fault(self, event: events.Fault) -> None:
         connection = self._connection
         connection.record.errors += 1
-        connection.port.tally.add(connection.port.tally.errors)
-        logs.event(
-            "smtp.fault",
-            severity="notice",
-            connection=connection.origin.connection,
-            rip=connection.origin.peer[0],
-            reason=event.reason,
-            line=event.line,
-        )
+        connection.fault("smtp", event.reason, event.line)
 
     def _on_mail(self, event: events.Mail) -> None:
         connection = self._connection

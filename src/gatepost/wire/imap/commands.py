@@ -24,7 +24,7 @@ from gatepost.wire.framing import LineFault, LineFramer
 from gatepost.wire.imap.events import AnswerLine, ArgumentLine, ClientPiece, CommandLine, LiteralData, Malformed
 from gatepost.wire.imap.grammar import COMMAND, Literal, NotALiteral, announced, known_mechanism, tag_of
 from gatepost.wire.imap.states import READING, Reading, Step
-from gatepost.wire.imap.witnessing import Witnessing
+from gatepost.wire.imap.witnessing import KNOWN, Witnessing
 
 _CONVERSES: Final = frozenset({"AUTHENTICATE", "IDLE"})
 _SECRET: Final = frozenset({"LOGIN", "AUTHENTICATE"})
@@ -176,8 +176,8 @@ class CommandReader:
 
     @property
     def _hidden(self) -> int | None:
-        # A line that is no command may be a password that came too early, or too late.
-        return 0 if self.verb in _SECRET or not self.verb else None
+        # A line that is no command may be a password that came too early, or too late, or LOGIN mistyped.
+        return None if self.verb in KNOWN else 0
 
     def _hidden_from(self, octets: bytes) -> int | None:
         """From which octet of a first line on nothing may be shown."""
@@ -195,7 +195,7 @@ class CommandReader:
             self.tag = tag_of(line) if found is None else found[1]
             self.verb = "" if found is None else found[2].decode("ascii").upper()
         hidden = self._hidden_from(line) if at_first else self._hidden
-        shown = line[:_SHOWN] if hidden is None else line[:hidden][:_SHOWN] + _MASK
+        shown = line[:_SHOWN] if hidden is None else (line[:hidden][:_SHOWN] + _MASK).lstrip()
         self.reading = Reading.BROKEN
         self._framer.take()
         return Malformed(reason, self.tag, shown)

@@ -148,7 +148,8 @@ class Engine:
         :param fault: what was wrong about it, in stable words.
         """
         if fault:
-            shown = command.octets[:-2] if command.hidden is None else command.octets[: command.hidden] + b" ***"
+            hidden = command.hidden
+            shown = command.octets[:-2] if hidden is None else (command.octets[:hidden] + b" ***").lstrip()
             self._events.append(Fault(fault, shown[:_SHOWN]))
             self._errors += 1
             if self._errors > self.profile.max_errors:

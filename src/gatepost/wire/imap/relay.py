@@ -13,13 +13,13 @@ commands. Three rules keep it so:
 * Between a LOGIN and its answer no command is begun, so that what is allowed, and what a line may have, never depends
   on a guess.
 
-Of what passes nothing is changed but lists of capabilities (``capabilities``). Few commands do not pass: those that
-would take away what the three rules stand on. Fields of ID pass as they are; a server that believes such fields from
-our address (``x-originating-ip``) believes every client's: how a server is told of clients is the PROXY protocol.
+Of what passes nothing is changed but lists of capabilities (``capabilities``) and fields of ID that speak for somebody
+else (``identification``). Few commands do not pass: those that would take away what the three rules stand on.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple, final
 
 from gatepost.errors import LocalProtocolError
@@ -41,10 +41,11 @@ from gatepost.wire.imap.events import (
     Untagged,
 )
 from gatepost.wire.imap.grammar import Literal
+from gatepost.wire.imap.identification import own_fields
 from gatepost.wire.imap.profile import PENDING_LIMIT, Profile
 from gatepost.wire.imap.responses import ResponseReader
 from gatepost.wire.imap.states import PASSING, SILENT, Reading, State, Trigger
-from gatepost.wire.imap.witnessing import Bulk
+from gatepost.wire.imap.witnessing import KNOWN, Bulk, Prompt
 from gatepost.wire.machine import Table
 from gatepost.wire.upgrade import Origin, TLSEvidence
 
@@ -59,6 +60,7 @@ _NEVER: Final = {
     "UNAUTHENTICATE": b"%b BAD Log out instead\r\n",
     "XCLIENT": b"%b BAD That is not for you to say\r\n",
 }
+_NO_ID: Final = b"%b BAD That is no list of fields, or has literals\r\n"
 _MECHANISM: Final = b"%b NO [CANNOT] That mechanism does not pass this gate\r\n"
 _TAG_IN_USE: Final = b"%b BAD That tag is in use\r\n"  # RFC 9051 §2.2.1: each command has its own
 _TOO_LONG: Final = b"%b NO [TOOBIG] That literal is too long before a login\r\n"
@@ -233,8 +235,19 @@ class Relay(Engine):
             self._no_command(command)
         elif refusal := self._refused(command):
             self._answer(command, refusal % command.tag, f"refused {command.verb}")
+        elif command.verb == "ID":
+            self._identify(command)
         else:
             self._pass(command)
+
+    def _identify(self, command: CommandLine) -> None:
+        """RFC 2971: pass on what the client may say of itself."""
+        fields = None if command.literal is not None else own_fields(command.arguments)
+        if fields is None:
+            self._answer(command, _NO_ID % command.tag, "malformed ID")
+            return
+        whole = len(command.octets) - len(command.arguments) - 2
+        self._pass(replace(command, octets=command.octets[:whole] + fields + b"\r\n"))
 
     def _pass(self, command: CommandLine) -> None:
         if self.state is State.AUTHENTICATED:
@@ -275,8 +288,10 @@ class Relay(Engine):
         elif isinstance(piece, Broken):
             self._broken(piece.reason)
         elif isinstance(piece, Continue):
+            # In a login it is a challenge; of a command that may not be shown nobody knows what it is.
+            shown = self.state is not State.LOGGING_IN and self._reader.verb in KNOWN
             self._reader.go_ahead()
-            self._outgoing.append(piece.octets)
+            self._outgoing.append(Prompt(piece.octets) if shown else piece.octets)
         elif isinstance(piece, Tagged):
             self._completed(piece)
         elif isinstance(piece, Untagged) and piece.status == "PREAUTH":

@@ -16,7 +16,7 @@ CHALLENGE: Final = b"+ "
 _UNTAGGED: Final = (b"*", b"+", b"+\r\n")
 _STATUSES: Final = (b"OK", b"NO", b"BAD")
 _LOGINS: Final = frozenset({"LOGIN", "AUTHENTICATE"})
-_KNOWN: Final = frozenset(
+KNOWN: Final = frozenset(
     [
         "APPEND",
         "CAPABILITY",
@@ -64,10 +64,17 @@ _KNOWN: Final = frozenset(
         "XLIST",
     ]
 )
+"""The commands that may be shown with their arguments."""
 
 
 class Bulk(bytes):
     """Octets of the server's, among what is outgoing, that are measured and not shown."""
+
+    __slots__ = ()
+
+
+class Prompt(bytes):
+    """A ``+`` of the server's, among what is outgoing, that is no challenge: it asks for a literal, or is IDLE's."""
 
     __slots__ = ()
 
@@ -103,7 +110,7 @@ class Witnessing:
         self._ended()
         if isinstance(piece, CommandLine):
             hidden = piece.hidden
-            if piece.verb in _KNOWN or piece.verb in _LOGINS:
+            if piece.verb in KNOWN or piece.verb in _LOGINS:
                 self._tags.add(piece.tag)
             else:
                 hidden = 0  # what looks like a tag may be a password as well
@@ -126,7 +133,7 @@ class Witnessing:
                 continue
             self._ended()
             if part:
-                self._witness.said(self._harmless(part), CHALLENGE)
+                self._witness.said(self._harmless(part), b"" if type(part) is Prompt else CHALLENGE)
 
     def _harmless(self, line: bytes) -> bytes:
         """Our words, and the server's: what answers a line that was not shown may repeat it, tag and text."""

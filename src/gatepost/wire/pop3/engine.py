@@ -35,7 +35,7 @@ from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.states import WORDS, Rulebook, State, Trigger
 from gatepost.wire.smtp.extensions import WEB_WORDS
 from gatepost.wire.upgrade import Origin
-from gatepost.wire.witness import Witness, hidden_command, hidden_fault
+from gatepost.wire.witness import Witness, hidden_command, hidden_fault, shown_fault
 
 # A handler's first argument is the engine that it belongs to.
 Handler: TypeAlias = Callable[[Any, str], Event | None]
@@ -324,7 +324,10 @@ class ServerEngine:
         word = line.lstrip().partition(b" ")[0].upper()
         if word.startswith(_SECRETS):
             return word[:4] + b" ***"
-        return b"***" if self._secretive and word.decode("latin-1") not in WORDS else line[:_SHOWN]
+        if word.decode("latin-1") in WEB_WORDS:
+            return line[:_SHOWN]
+        secretive = self._secretive or self._errors > 1  # what was misspelt before may have been PASS
+        return shown_fault(line, words=WORDS, secretive=secretive, limit=_SHOWN)
 
     def _bare(self, argument: str, verb: Trigger, event: Event) -> Event | None:
         """A command that takes no argument and asks for an answer."""

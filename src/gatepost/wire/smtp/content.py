@@ -29,6 +29,7 @@ from typing import Final, final
 
 from gatepost.wire.smtp import reply
 from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.stuffing import CleanLines
 
 PIECE: Final = 262144  # octets of one piece, at most
 _END: Final = b"\r\n.\r\n"
@@ -62,19 +63,21 @@ class _Judge:
         self.refusal: Reply | None = None
         """Why the message is refused, once that is known. No content is given from then on."""
 
-    def _judge(self, piece: bytes, *, paired: bool = False) -> bytes:
+    def _judge(self, piece: bytes, *, plain: bool = False) -> bytes:
         """The piece, or nothing when it, or what came before it, breaks a rule. The first offence is named.
 
         Two passes in C decide for a whole piece: it holds no NUL and as many CRs as LFs, in turn; and behind each CR
-        stands an LF (``paired`` says that this is known). Then every LF has its CR.
+        stands an LF. Then every LF has its CR.
+
+        :param plain: known is that behind each CR stands an LF, and behind none of those a dot.
         """
         kept = piece.translate(None, _ORDINARY)
-        well_formed = kept == b"\r\n" * (len(kept) >> 1) and (paired or _LONE_CR.search(piece) is None)
+        well_formed = kept == b"\r\n" * (len(kept) >> 1) and (plain or _LONE_CR.search(piece) is None)
         total = self.octets + len(piece)
         if well_formed and total <= self._limit:
             self.octets = total
             self._line_begins = piece.endswith(b"\n")
-            return piece
+            return CleanLines(piece) if plain else piece
         if self._nul and b"\0" in kept:
             return self._judge_with_nul(piece)
         return self._offended(_OFFENCE.search(piece))
@@ -147,7 +150,7 @@ class DotReader(_Judge):
         if self._normalise:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").replace(b"\r\n.", b"\r\n")
         elif plain:
-            return self._judge(piece, paired=True), position
+            return self._judge(piece, plain=True), position
         else:
             piece = piece.replace(b"\r\n.", b"\r\n")
         return self._judge(piece), position

@@ -42,7 +42,7 @@ from gatepost.wire.smtp.profile import ServerProfile
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.states import Rulebook, State, Trigger
 from gatepost.wire.upgrade import Origin
-from gatepost.wire.witness import Witness, hidden_command, hidden_fault
+from gatepost.wire.witness import Witness, hidden_command, hidden_fault, shown_fault
 
 # A handler's first argument is the engine that it belongs to.
 Handler: TypeAlias = Callable[[Any, str], Event | None]
@@ -478,7 +478,10 @@ class ServerEngine:
         word = line.lstrip().partition(b" ")[0].upper().decode("latin-1")
         if word.startswith("AUTH"):
             return b"AUTH ***"
-        return b"***" if self._secretive and word not in self._words else line[:_SHOWN]
+        if word in WEB_WORDS:
+            return line[:_SHOWN]
+        secretive = self._secretive or self._errors > 1  # what was misspelt before may have been AUTH
+        return shown_fault(line, words=self._words, secretive=secretive, limit=_SHOWN)
 
     # -- what the engines differ in
 

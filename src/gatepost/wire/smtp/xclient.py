@@ -144,7 +144,8 @@ def _address(text: str) -> str:
         return ""
     try:
         if text[:5].upper() == "IPV6:":
-            return str(ipaddress.IPv6Address(_scopeless(text[5:])))
+            parsed = ipaddress.IPv6Address(_scopeless(text[5:]))
+            return str(parsed.ipv4_mapped or parsed)  # IPv4 in IPv6 is IPv4, or rules would not find it
         return str(ipaddress.IPv4Address(text))
     except ValueError as error:
         raise CommandSyntaxError(reply.SYNTAX) from error

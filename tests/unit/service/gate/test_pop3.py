@@ -324,6 +324,56 @@ def test_server_that_goes_between_the_clear_and_tls_is_said(tmp_path: Path, stac
         assert client.rest() == b""
 
 
+@pytest.mark.parametrize("greeting", [b"!", b"!what\r\n", b""], ids=["gone", "garbage", "silent"])
+def test_next_server_serves_when_an_opening_fails(tmp_path: Path, stack: ExitStack, greeting: bytes) -> None:
+    """Nothing of the client's was said by then: it hears nothing of it."""
+    behind, other = (stack.enter_context(Behind()) for _ in range(2))
+    backend = {"servers": [behind.name, other.name], "reply_timeout": "1s"}
+    front = stack.enter_context(gate(tmp_path, behind, backend=backend))
+    behind.answers["greeting"] = greeting
+    for _ in range(2):
+        with RawPOP3(front.port("front")) as client:
+            secured(client, front.ca_file)
+            assert log_in(client) == b"+OK Welcome"
+    assert (len(behind.sessions), len(other.finished(2))) == (0, 2)
+
+
+@pytest.mark.parametrize("listed", [("TOP", "STLS"), ("TOP", "SASL EXTERNAL SCRAM-SHA-256-PLUS")])
+def test_server_that_lists_no_login_is_said(
+    tmp_path: Path, stack: ExitStack, listed: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it does not list is not offered on its behalf, and a session that cannot come to a login is none."""
+    behind = stack.enter_context(Behind(listed=listed))
+    with gate(tmp_path, behind) as front, RawPOP3(front.port("front")) as client:
+        assert client.say(b"STLS").startswith(b"+OK")
+        client.start_tls(front.ca_file)
+        assert client.rest().startswith(b"-ERR [SYS/PERM] ")
+    log = capfd.readouterr().err
+    assert f"{behind.name} lists no way to log in" in log
+    assert 'outcome="server refused"' in log
+
+
+def test_server_that_knows_no_capa_is_asked(tmp_path: Path, stack: ExitStack) -> None:
+    """It can say itself whether it takes USER."""
+    behind = stack.enter_context(Behind({"CAPA": b"-ERR what\r\n"}))
+    with gate(tmp_path, behind) as front, RawPOP3(front.port("front")) as client:
+        assert b"USER" in secured(client, front.ca_file)
+        assert log_in(client) == b"+OK Welcome"
+
+
+def test_client_that_leaves_behind_a_refused_login_is_named_so(
+    tmp_path: Path, stack: ExitStack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A connection that was lost is something else."""
+    behind = stack.enter_context(Behind({"PASS": b"-ERR [AUTH] Say STLS first\r\n"}))
+    with gate(tmp_path, behind) as front:
+        with RawPOP3(front.port("front")) as client:
+            secured(client, front.ca_file)
+            assert log_in(client) == b"-ERR [AUTH] Say STLS first"
+        behind.finished()
+    assert 'outcome="login refused"' in capfd.readouterr().err
+
+
 def test_server_that_refuses_service_is_quoted(tmp_path: Path, stack: ExitStack) -> None:
     """Its own words, since the probe found it well."""
     greetings = iter([b"+OK\r\n"])

@@ -29,10 +29,17 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made.close()
 
 
-def port_of(loop: asyncio.AbstractEventLoop, gate: dict[str, Any], *, tls: bool = True, **settings: Any) -> GatePort:
+def port_of(
+    loop: asyncio.AbstractEventLoop,
+    gate: dict[str, Any],
+    *,
+    tls: bool = True,
+    tls_keys: dict[str, Any] | None = None,
+    **settings: Any,
+) -> GatePort:
     """The port of a gate, called front."""
     gates = [{"name": "front", "backend": "far", "bind": "127.0.0.1:0", **gate}]
-    given = {"gate": gates, "backend": [{"name": "far", "servers": "127.0.0.1:1"}], **settings}
+    given = {"gate": gates, "backend": [{"name": "far", "servers": "127.0.0.1:1"}], "tls": tls_keys or {}, **settings}
     config, shared = Config.model_validate(given), new_shared(listeners=("front",))
     tally = BackendTally(shared.counters, "far")
     pool = Pool(config.backend[0], lambda host: None, connected, Places(region(shared), 1), tally)
@@ -66,6 +73,16 @@ def test_rule_decides_for_its_clients(loop: asyncio.AbstractEventLoop) -> None:
     port = port_of(loop, {"protocol": "smtp"}, inbound=rules)
     assert (port.terms("192.0.2.7").starttls, port.terms("192.0.2.7").rule) == ("require", "inbound[0]")
     assert port.terms("192.0.2.8").starttls == "offer"
+
+
+def test_log_has_what_asked_for_a_certificate(loop: asyncio.AbstractEventLoop) -> None:
+    """The rule, or ``[tls]``; nothing where there is no handshake to ask in."""
+    rules = [{"from": ["192.0.2.7"], "listeners": ["front"], "client_certificate": "ask"}]
+    port = port_of(loop, {"protocol": "smtp"}, inbound=rules)
+    assert [port.terms(each).asked_by.partition(" ")[0] for each in ("192.0.2.7", "192.0.2.8")] == ["inbound[0]", ""]
+    tls = {"client_certificate": "ask"}
+    assert port_of(loop, {"protocol": "smtp"}, tls_keys=tls).terms("192.0.2.7").asked_by == "tls"
+    assert port_of(loop, {"protocol": "smtp", "mode": "refuse"}, tls_keys=tls).terms("192.0.2.7").asked_by == ""
 
 
 def test_refusing_mode_is_stronger_than_rules(loop: asyncio.AbstractEventLoop) -> None:

@@ -138,14 +138,49 @@ def test_server_is_told_the_client_by_xclient(tmp_path: Path, stack: ExitStack) 
     ]
 
 
-def test_server_that_takes_no_xclient_gets_no_mail(tmp_path: Path, stack: ExitStack) -> None:
-    """It would take every client for the gate, and may trust that more."""
+def test_server_that_takes_no_xclient_gets_no_mail(
+    tmp_path: Path, stack: ExitStack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It would take every client for the gate, and may trust that more: its check finds it, and the log says why."""
     behind = stack.enter_context(Behind())
-    front = stack.enter_context(gate(tmp_path, behind, backend={"client": "xclient"}))
-    with Raw(front.port("front")) as client:
-        hello(client)
-        assert client.say(b"MAIL FROM:<a@b>").startswith(b"421 4.3.5")
+    with gate(tmp_path, behind, backend={"client": "xclient"}) as front:
+        with Raw(front.port("front"), greeted=False) as client:
+            assert client.rest().startswith(b"421 4.3.2")
     assert behind.messages == []
+    log = capfd.readouterr().err
+    assert "backend.up" not in log
+    for event in ("backend.down", "gate.unavailable"):
+        (line,) = (each for each in log.splitlines() if f" {event} " in each)
+        assert behind.name in line
+        assert "does not list XCLIENT" in line
+
+
+def test_server_that_lists_no_xclient_any_more_gets_no_mail(
+    tmp_path: Path, stack: ExitStack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Since its last check: it is out of use then, and the log says why."""
+    behind = stack.enter_context(Behind((*LISTED, "XCLIENT ADDR")))
+    with gate(tmp_path, behind, backend={"client": "xclient"}) as front:
+        behind.listed = LISTED
+        with Raw(front.port("front")) as client:
+            hello(client)
+            assert client.say(b"MAIL FROM:<a@b>").startswith(b"421 4.3.2")
+    (line,) = (each for each in capfd.readouterr().err.splitlines() if " gate.unavailable " in each)
+    assert f"{behind.name}: it does not list XCLIENT" in line
+
+
+@pytest.mark.parametrize("greeting", [b"!", b"!what\r\n", b""], ids=["gone", "garbage", "silent"])
+def test_next_server_serves_when_an_opening_fails(tmp_path: Path, stack: ExitStack, greeting: bytes) -> None:
+    """Nothing of the client's was said by then: it hears nothing of it."""
+    behind, other = (stack.enter_context(Behind()) for _ in range(2))
+    backend = {"servers": [behind.name, other.name], "reply_timeout": "1s"}
+    front = stack.enter_context(gate(tmp_path, behind, backend=backend))
+    behind.answers["greeting"] = greeting
+    for _ in range(2):
+        with Raw(front.port("front")) as client:
+            hello(client)
+            assert send(client) == b"250 2.0.0 taken"
+    assert (len(behind.messages), len(other.messages)) == (0, 2)
 
 
 def test_server_that_refuses_xclient_refuses_the_client(tmp_path: Path, stack: ExitStack) -> None:

@@ -322,3 +322,49 @@ def test_memory_is_bounded_while_a_line_has_no_end() -> None:
         talk.say(b"x" * 10_000)
         assert talk.engine.backlog <= 12288
     assert len(talk.of(Fault)) == 1
+
+
+class Order:
+    """A witness that keeps what it is shown, in its order."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def heard(self, line: bytes, hidden_from: int | None = None) -> None:
+        self.seen.append(b"C " + line)
+
+    def said(self, lines: bytes, challenge: bytes) -> None:
+        self.seen += [b"S " + line for line in lines.split(b"\r\n")[:-1]]
+
+    def passed(self, speaker: str, octets: bytes, *, message: bool = True) -> None:
+        self.seen.append(b"D " + octets)
+
+    def passed_all(self, *, whole: bool = True) -> None:
+        self.seen.append(b"E")
+
+    def broke(self, error: Exception) -> None:
+        raise error
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_witness_is_shown_the_order_of_the_wire(exact: bool) -> None:
+    """A message stands behind its +OK and before what is said next, though all of it leaves in one write."""
+    talk = logged_in()
+    engine, witness = talk.engine, Order()
+    engine.witness = witness
+    engine.receive(b"RETR 1\r\nSTAT\r\n")
+    assert isinstance(engine.next_event(), Retrieve)
+    engine.begin_multiline("here", exact=exact)
+    for piece in (b"one\r\n", b"two\r\n"):
+        engine.multiline(piece)
+    engine.end_multiline()
+    assert isinstance(engine.next_event(), StatAsked)
+    engine.answer(Reply(True, "1 10"))
+    assert engine.outgoing() == b"+OK here\r\none\r\ntwo\r\n.\r\n+OK 1 10\r\n"
+    engine.receive(b"NOOP\r\n")
+    assert engine.next_event() is None
+    engine.outgoing()
+    assert witness.seen == [
+        b"C RETR 1", b"S +OK here", b"D one\r\n", b"D two\r\n", b"E", b"C STAT", b"S +OK 1 10",
+        b"C NOOP", b"S +OK Done",
+    ]  # fmt: skip

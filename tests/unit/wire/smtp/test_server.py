@@ -343,13 +343,13 @@ def test_segment_of_ten_thousand_commands_is_served_without_recursion() -> None:
 
 
 def test_fault_carries_the_line_but_no_credentials() -> None:
-    """For the log: the beginning of the line; nothing of AUTH, and nothing unknown after AUTH was tried."""
+    """For the log: the beginning of a command that is known; of others the word, and nothing once one was misspelt."""
     talk = plain(max_errors=100)
     talk.say(b"BOGUS \x1b\r\n" + b"x" * 500 + b"\r\nAUTH PLAIN c2VjcmV0\r\nc2VjcmV0\r\nauth plain \x00c2VjcmV0\r\n")
     talk.say(b"MAIL c2VjcmV0\r\nEHLO a\r\nMAIL FROM:x\r\nAUTH\tPLAIN c2VjcmV0\r\n")
     lines = [event.line for event in talk.events if isinstance(event, Fault)]
     assert lines == [
-        b"BOGUS \x1b", b"x" * 128, b"AUTH ***", b"***", b"AUTH ***", b"MAIL c2VjcmV0", b"MAIL FROM:x", b"AUTH ***",
+        b"BOGUS ***", b"***", b"AUTH ***", b"***", b"AUTH ***", b"MAIL c2VjcmV0", b"MAIL FROM:x", b"AUTH ***",
     ]  # fmt: skip
 
 
