@@ -67,6 +67,6 @@ def target(data: bytes) -> None:
     step = (data[0] % 60 if data else 0) + 1
     pieces = [data[start : start + step] for start in range(0, len(data), step)]
     plain(pieces)
-    between(ClearServer(ORIGIN, PROFILE), pieces)
+    between(ClearServer(ORIGIN, PROFILE, logins=True), pieces)
     between(PassingServer(ORIGIN, PROFILE), pieces)
-    between(ClearServer(ORIGIN, PROFILE), [b"l LOGIN a b\r\n", b"l OK in\r\n", *pieces])
+    between(ClearServer(ORIGIN, PROFILE, logins=True), [b"l LOGIN a b\r\n", b"l OK in\r\n", *pieces])

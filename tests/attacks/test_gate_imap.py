@@ -180,14 +180,15 @@ class TestPassing:
         assert rest.startswith(b"s BAD ")
 
     def test_reading_goes_on_where_the_server_refuses(self, start: Start) -> None:
-        """COMPRESS, which would make the gate blind, is still refused."""
+        """COMPRESS, which would make the gate blind, is still refused, and so is a password in the clear."""
         server = ScriptedIMAP({b"STARTTLS": b"%TAG NO later\r\n"})
         gates = start(server)
         with RawIMAP(gates.port("pass")) as client:
             assert client.say(b"s STARTTLS") == b"s NO later"
-            client.log_in()
+            assert client.say(b"l LOGIN bob secret").startswith(b"l NO [PRIVACYREQUIRED]")
             assert client.say(b"c COMPRESS DEFLATE").startswith(b"c BAD")
-        assert b"COMPRESS" not in server.everything()
+            assert client.say(b"n NOOP").startswith(b"n OK")
+        assert b"COMPRESS" not in server.everything() and b"secret" not in server.everything()
 
 
 # Literals

@@ -198,7 +198,9 @@ def _pop3(data: list[bytes], verdicts: list[int], witness: Witness) -> None:
 
 
 def _imap(data: list[bytes], verdicts: list[int], witness: Witness) -> None:
-    engine = ClearServer(ORIGIN, Profile(hostname="mx.example.test", capabilities=(b"IMAP4rev1", b"LITERAL+")))
+    engine = ClearServer(
+        ORIGIN, Profile(hostname="mx.example.test", capabilities=(b"IMAP4rev1", b"LITERAL+")), logins=True
+    )
     engine.watch(witness)
     engine.opened(Opening(b"* OK ready\r\n", (b"IMAP4rev1", b"LITERAL+", b"AUTH=PLAIN", b"AUTH=LOGIN")), greet=True)
     chosen = iter(verdicts * 50)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def PlainGate(connection: GateConnection, channel: PlainChannel) -> Session:  # noqa: N802  # it makes a session
     """A session in the clear."""
     if connection.terms.starttls == "deny":
-        engine = ClearServer(connection.origin, profile_for(connection))
+        logins = connection.port.settings.mode == "refuse"  # the operator has chosen the clear, and not for TLS alone
+        engine = ClearServer(connection.origin, profile_for(connection), logins=logins)
         return RelaySession(connection, channel, engine, greets=True)
     if connection.port.settings.mode == "pass":
         return PassSession(connection, channel)

@@ -24,8 +24,7 @@ class PassSession(RelaySession[PassingServer]):
     __slots__ = ()
 
     def __init__(self, connection: GateConnection, channel: PlainChannel) -> None:
-        require = connection.terms.starttls == "require"
-        engine = PassingServer(connection.origin, profile_for(connection), require=require)
+        engine = PassingServer(connection.origin, profile_for(connection))
         super().__init__(connection, channel, engine, greets=True)
 
     def _on(self, event: Event) -> None:

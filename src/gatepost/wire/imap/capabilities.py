@@ -18,18 +18,22 @@ from typing import Final, NamedTuple
 
 from gatepost.wire.imap.grammar import CAPABILITY_CODE, CAPABILITY_LINE
 
+DISABLED: Final = b"LOGINDISABLED"  # RFC 9051 §6.2.3
 MINIMUM: Final = (b"IMAP4rev1",)  # RFC 3501 §6.1.1: always listed
 LITERAL_MINUS_LIMIT: Final = 4096  # RFC 7888 §5
 _BLOCKED: Final = frozenset({b"STARTTLS", b"UNAUTHENTICATE", b"AUTH=EXTERNAL"})
 _COMPRESS: Final = b"COMPRESS="
 
 
-def passes(capability: bytes, *, starttls: bool = False) -> bool:
+def passes(capability: bytes, *, starttls: bool = False, logins: bool = True) -> bool:
     """Whether a server's capability may be listed by a gate.
 
     :param starttls: whether STARTTLS is passed on to the server.
+    :param logins: whether logins are.
     """
     word = capability.upper()
+    if not logins and word.startswith((b"AUTH=", DISABLED)):
+        return False
     if word == b"STARTTLS":
         return starttls
     return not (
@@ -44,8 +48,14 @@ def in_the_clear(listed: Iterable[bytes]) -> tuple[bytes, ...]:
 
     :param listed: what the servers behind list.
     """
-    known = tuple(word for word in listed if passes(word) and not word.upper().startswith((b"AUTH=", b"LOGINDISABLED")))
-    return (*(known or MINIMUM), b"STARTTLS", b"LOGINDISABLED")
+    known = tuple(word for word in listed if passes(word, logins=False))
+    return (*(known or MINIMUM), b"STARTTLS", DISABLED)
+
+
+def kept(listed: Iterable[bytes], *, starttls: bool, logins: bool) -> list[bytes]:
+    """What a gate lists of what a server lists; that logins are refused is said last."""
+    words = [word for word in listed if passes(word, starttls=starttls, logins=logins)]
+    return words if logins else [*words, DISABLED]
 
 
 class Rewritten(NamedTuple):
@@ -59,7 +69,7 @@ class Rewritten(NamedTuple):
     listed: tuple[bytes, ...] | None
 
 
-def rewrite(line: bytes, *, starttls: bool = False) -> Rewritten:
+def rewrite(line: bytes, *, starttls: bool = False, logins: bool = True) -> Rewritten:
     """Leave out of a response what cannot pass: of an untagged CAPABILITY, or of a response code.
 
     :param line: a whole response, its CRLF included.
@@ -69,11 +79,11 @@ def rewrite(line: bytes, *, starttls: bool = False) -> Rewritten:
     if found is None:
         return Rewritten(line, None)
     words = found[2].split()
-    kept = [word for word in words if passes(word, starttls=starttls)]
+    passed = kept(words, starttls=starttls, logins=logins)
     listed = tuple(word.upper() for word in words)
-    if len(kept) == len(words):
+    if passed == words:
         return Rewritten(line, listed)
-    return Rewritten(b"%b%b%b\r\n" % (found[1], b"".join(b" " + word for word in kept), found[3]), listed)
+    return Rewritten(b"%b%b%b\r\n" % (found[1], b"".join(b" " + word for word in passed), found[3]), listed)
 
 
 def unasked_limit(listed: Iterable[bytes]) -> int | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import final
 
 from gatepost.errors import LocalProtocolError
-from gatepost.wire.imap.engine import PRIVACY_REQUIRED
 from gatepost.wire.imap.events import CommandLine, Tagged, UpgradeAgreed
 from gatepost.wire.imap.profile import Profile
-from gatepost.wire.imap.relay import LOGINS, Pending, Relay
+from gatepost.wire.imap.relay import Pending, Relay
 from gatepost.wire.imap.states import PASSING_STARTTLS, State, Trigger
 from gatepost.wire.upgrade import (
     EarlyHello,
@@ -24,17 +23,16 @@ from gatepost.wire.upgrade import (
 @final
 class PassingServer(Relay):
     """In the clear, where STARTTLS is asked of the server behind: when it agrees, TLS is between it and the client.
+    Logins wait for that.
 
     :param origin: where the connection came from.
     :param profile: how the gate speaks.
-    :param require: whether logins wait for TLS.
     """
 
-    __slots__ = ("_asked", "_go_ahead", "_require")
+    __slots__ = ("_asked", "_go_ahead")
 
-    def __init__(self, origin: Origin, profile: Profile, *, require: bool = False) -> None:
-        super().__init__(origin, profile, PASSING_STARTTLS, starttls=True)
-        self._require: Final = require
+    def __init__(self, origin: Origin, profile: Profile) -> None:
+        super().__init__(origin, profile, PASSING_STARTTLS, starttls=True, logins=False)
         self._asked: CommandLine | None = None  # a STARTTLS that waits for the answers to what stands before it
         self._go_ahead = b""
 
@@ -83,11 +81,6 @@ class PassingServer(Relay):
             self._answer(command, b"%b BAD That command has no arguments\r\n" % command.tag, "malformed STARTTLS")
         else:
             self._asked = command
-
-    def _refused(self, command: CommandLine) -> bytes:
-        if self._require and command.verb in LOGINS:
-            return PRIVACY_REQUIRED
-        return super()._refused(command)
 
     def _act_on(self, command: Pending, reply: Tagged) -> None:
         if command.verb != "STARTTLS" or self.state is not State.UPGRADING:

@@ -23,10 +23,10 @@ from dataclasses import replace
 from typing import Final, NamedTuple, final
 
 from gatepost.errors import LocalProtocolError
-from gatepost.wire.imap.capabilities import passes, rewrite, unasked_limit
+from gatepost.wire.imap.capabilities import Rewritten, kept, passes, rewrite, unasked_limit
 from gatepost.wire.imap.claim import Claim
 from gatepost.wire.imap.client import Opening
-from gatepost.wire.imap.engine import Engine
+from gatepost.wire.imap.engine import PRIVACY_REQUIRED, Engine
 from gatepost.wire.imap.events import (
     Broken,
     ClientPiece,
@@ -78,15 +78,18 @@ class Relay(Engine):
     """What is the same in the clear and inside TLS. See ``SecureServer`` and ``ClearServer``."""
 
     __slots__ = (
-        "_bye", "_claim", "_literals", "_own", "_pending", "_responses", "_starttls", "_to_server", "_unasked",
+        "_bye", "_claim", "_literals", "_logins", "_own", "_pending", "_responses", "_starttls", "_to_server",
+        "_unasked",
     )  # fmt: skip
 
     def __init__(
-        self, origin: Origin, profile: Profile, table: Table[State, Trigger] = PASSING, *, starttls: bool = False
-    ) -> None:
+        self, origin: Origin, profile: Profile, table: Table[State, Trigger] = PASSING, *, starttls: bool = False,
+        logins: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(origin, profile, table)
         self._responses: Final = ResponseReader()
         self._starttls: Final = starttls
+        self._logins: Final = logins
         self._to_server: list[bytes] = []
         self._own: list[bytes] = []  # of ours, due where the server's response ends
         self._pending: list[Pending] = []
@@ -107,8 +110,8 @@ class Relay(Engine):
             raise LocalProtocolError("this conversation has its server already")
         self._unasked = unasked_limit(opening.listed)
         if greet:
-            listed = b" ".join(word for word in opening.capabilities if passes(word, starttls=self._starttls))
-            heard = rewrite(opening.greeting, starttls=self._starttls).octets if opening.greeting else b""
+            listed = b" ".join(kept(opening.capabilities, starttls=self._starttls, logins=self._logins))
+            heard = self._rewritten(opening.greeting).octets if opening.greeting else b""
             self._outgoing.append(heard or self.profile.greeting(listed))
         self._responses.receive(opening.residue)
 
@@ -263,6 +266,8 @@ class Relay(Engine):
         """What a command is answered with that does not pass; nothing for one that does."""
         if command.verb in _NEVER:
             return _NEVER[command.verb]
+        if command.verb in LOGINS and not self._logins:
+            return PRIVACY_REQUIRED
         if command.verb in LOGINS and any(each.tag == command.tag for each in self._pending):
             return _TAG_IN_USE  # another command's success must not be this one's
         if command.verb == "AUTHENTICATE":
@@ -300,9 +305,12 @@ class Relay(Engine):
             self._bye = self._bye or (isinstance(piece, Untagged) and piece.status == "BYE")
             self._tell(piece.octets)
 
+    def _rewritten(self, line: bytes) -> Rewritten:
+        return rewrite(line, starttls=self._starttls, logins=self._logins)
+
     def _tell(self, line: bytes) -> None:
         """Pass on a line that may list capabilities."""
-        rewritten = rewrite(line, starttls=self._starttls)
+        rewritten = self._rewritten(line)
         if rewritten.listed is not None:
             self._unasked = unasked_limit(rewritten.listed)
         self._outgoing.append(rewritten.octets)
@@ -367,9 +375,10 @@ class ClearServer(Relay):
 
     :param origin: where the connection came from.
     :param profile: how the gate speaks.
+    :param logins: whether passwords pass in the clear.
     """
 
     __slots__ = ()
 
-    def __init__(self, origin: Origin, profile: Profile) -> None:
-        super().__init__(origin, profile)
+    def __init__(self, origin: Origin, profile: Profile, *, logins: bool) -> None:
+        super().__init__(origin, profile, logins=logins)

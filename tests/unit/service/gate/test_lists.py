@@ -170,7 +170,8 @@ BLOCKED = b"COMPRESS=DEFLATE UNAUTHENTICATE AUTH=EXTERNAL AUTH=SCRAM-SHA-256-PLU
 IMAP_LISTED = b"IMAP4rev1 LITERAL+ IDLE STARTTLS X-ODD AUTH=PLAIN " + BLOCKED
 CLEAR = b"IMAP4rev1 LITERAL+ IDLE X-ODD STARTTLS LOGINDISABLED"
 PRIVATE = b"IMAP4rev1 LITERAL+ IDLE X-ODD AUTH=PLAIN"
-THROUGH = b"IMAP4rev1 LITERAL+ IDLE STARTTLS X-ODD AUTH=PLAIN"
+THROUGH = b"IMAP4rev1 LITERAL+ IDLE STARTTLS X-ODD LOGINDISABLED"
+DENIED = b"IMAP4rev1 LITERAL+ IDLE X-ODD LOGINDISABLED"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ THROUGH = b"IMAP4rev1 LITERAL+ IDLE STARTTLS X-ODD AUTH=PLAIN"
         ({"starttls": "require"}, CLEAR, PRIVATE),
         ({"tls": "implicit"}, None, PRIVATE),
         ({"mode": "refuse"}, PRIVATE, None),
-        ({"starttls": "deny"}, PRIVATE, None),
+        ({"starttls": "deny"}, DENIED, None),
         ({"mode": "pass"}, THROUGH, None),
     ],
     ids=str,
@@ -209,7 +210,11 @@ def test_whole_list_of_capability(
             assert asked(client) == inside
             assert client.say(b"s STARTTLS").startswith(b"s BAD")
         due = inside or before or b""
-        assert client.say(b"l LOGIN ann secret") == b"l OK [CAPABILITY %b] in" % due
+        login = client.say(b"l LOGIN ann secret")
+        if due.endswith(b"LOGINDISABLED"):
+            assert login.startswith(b"l NO [PRIVACYREQUIRED]")
+        else:
+            assert login == b"l OK [CAPABILITY %b] in" % due
         assert asked(client) == due
 
 

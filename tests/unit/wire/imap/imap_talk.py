@@ -38,7 +38,7 @@ def answer(engine: Relay, data: bytes) -> list[Event]:
 
 def relay(opening: Opening = OPENING, *, authenticated: bool = False, profile: Profile = PROFILE) -> ClearServer:
     """An engine whose server is ready, with nothing outgoing."""
-    engine = ClearServer(ORIGIN, profile)
+    engine = ClearServer(ORIGIN, profile, logins=True)
     engine.opened(opening, greet=False)
     if authenticated:
         hear(engine, b"a0 LOGIN bob pw\r\n")

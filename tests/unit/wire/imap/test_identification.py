@@ -49,7 +49,7 @@ def test_what_can_be_read_in_two_ways_is_not_read(given: bytes) -> None:
 
 def test_relay_passes_what_is_left_and_refuses_what_cannot_be_read() -> None:
     """Literals too: nobody needs them there."""
-    engine = ClearServer(ORIGIN, PROFILE)
+    engine = ClearServer(ORIGIN, PROFILE, logins=True)
     engine.opened(Opening(b"", (b"IMAP4rev1", b"ID")), greet=False)
     engine.receive(b'a ID ("x-originating-ip" "192.0.2.1" "name" "x")\r\nb ID (name x)\r\nc ID ({4}\r\nd id nil\r\n')
     while engine.next_event() is not None:

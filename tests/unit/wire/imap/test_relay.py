@@ -18,7 +18,7 @@ SERVER = Origin(("192.0.2.9", 143), ("192.0.2.2", 50000), "backend:mail", 0.0, "
 
 def test_waits_for_its_server() -> None:
     """What is said before the server is there is read when it is."""
-    engine = ClearServer(ORIGIN, PROFILE)
+    engine = ClearServer(ORIGIN, PROFILE, logins=True)
     assert hear(engine, b"a NOOP\r\n") == []
     assert engine.to_server() == b""
     assert not engine.expects_client
@@ -29,7 +29,7 @@ def test_waits_for_its_server() -> None:
 
 def test_greets_with_the_servers_words() -> None:
     """The server's greeting is the client's, but for what cannot pass."""
-    engine = ClearServer(ORIGIN, PROFILE)
+    engine = ClearServer(ORIGIN, PROFILE, logins=True)
     line = b"* OK [CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN] Dovecot ready.\r\n"
     engine.opened(Opening(line, (b"IMAP4rev1", b"STARTTLS", b"AUTH=PLAIN")), greet=True)
     assert engine.outgoing() == b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] Dovecot ready.\r\n"
@@ -39,7 +39,7 @@ def test_greets_with_the_servers_words() -> None:
 
 def test_greets_in_our_words_where_the_server_spoke_before_tls() -> None:
     """A greeting that was heard in the clear is nobody's."""
-    engine = ClearServer(ORIGIN, PROFILE)
+    engine = ClearServer(ORIGIN, PROFILE, logins=True)
     engine.opened(Opening(b"", (b"IMAP4rev1", b"COMPRESS=DEFLATE", b"ID")), greet=True)
     assert engine.outgoing() == b"* OK [CAPABILITY IMAP4rev1 ID] mx.example.test IMAP ready\r\n"
 
@@ -268,10 +268,10 @@ class TestPassing:
         return engine
 
     def test_lists_the_servers_starttls(self, engine: PassingServer) -> None:
-        """It is the server's to offer."""
+        """It is the server's to offer; that logins wait for it is ours to say."""
         hear(engine, b"a CAPABILITY\r\n")
-        answer(engine, b"* CAPABILITY IMAP4rev1 STARTTLS COMPRESS=DEFLATE\r\na OK x\r\n")
-        assert engine.outgoing() == b"* CAPABILITY IMAP4rev1 STARTTLS\r\na OK x\r\n"
+        answer(engine, b"* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN COMPRESS=DEFLATE\r\na OK x\r\n")
+        assert engine.outgoing() == b"* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\na OK x\r\n"
 
     def test_goes_on_where_the_server_refuses(self, engine: PassingServer) -> None:
         """The server's refusal passes, and the reading goes on."""
@@ -323,9 +323,9 @@ class TestPassing:
         hear(engine, b"b STARTTLS\r\n")
         assert engine.to_server() == b""
 
-    def test_refuses_logins_where_tls_is_required(self) -> None:
+    def test_refuses_logins_in_the_clear(self) -> None:
         """In the clear nobody logs in, whatever the server would say."""
-        engine = PassingServer(ORIGIN, PROFILE, require=True)
+        engine = PassingServer(ORIGIN, PROFILE)
         engine.opened(Opening(b"* OK hi\r\n", (b"IMAP4rev1",)), greet=True)
         hear(engine, b"a LOGIN bob pw\r\nb STARTTLS now\r\n")
         assert engine.to_server() == b""

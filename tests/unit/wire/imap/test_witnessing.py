@@ -12,7 +12,7 @@ from gatepost.wire.imap.relay import ClearServer
 
 def told(*turns: tuple[bytes, bytes]) -> list[bytes]:
     """The server's lines in the record, after each thing that the client said and the server's answer to it."""
-    engine = ClearServer(ORIGIN, PROFILE)
+    engine = ClearServer(ORIGIN, PROFILE, logins=True)
     witness, shelved = recorded(protocol="imap")
     engine.watch(witness)
     engine.opened(Opening(b"", (b"IMAP4rev1",)), greet=False)
