@@ -12,6 +12,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from gatepost.tls.credential import UNREADABLE
+
 _LIMIT: Final = 16
 
 
@@ -49,7 +51,7 @@ def is_self_signed(certificate: x509.Certificate) -> bool:
 def is_authority(certificate: x509.Certificate) -> bool:
     """Whether it may issue others (RFC 5280 §4.2.1.9).
 
-    :raises ValueError: when its extensions cannot be read.
+    :raises Exception: one of ``UNREADABLE``, when its extensions cannot be read.
     """
     try:
         return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
@@ -94,7 +96,7 @@ def issuer_address(certificate: x509.Certificate) -> str:
     """Where a certificate says that its issuer's can be fetched (RFC 5280 §4.2.2.1); empty when it does not say."""
     try:
         access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return ""
     for description in access:
         location = description.access_location

@@ -28,6 +28,7 @@ from gatepost.certs.keys import described
 from gatepost.config.schema import Config
 from gatepost.errors import CertificateError, LocalProtocolError
 from gatepost.tls.credential import (
+    UNREADABLE,
     Credential,
     certificates_in,
     key_weakness,
@@ -180,6 +181,11 @@ def _authorities(setting: str, path: Path, at: float) -> Checked:
     return checked
 
 
+def _told(revocations: x509.CertificateRevocationList) -> tuple[datetime | None, str, int]:
+    """When the next list is due, who says so, and how many are revoked."""
+    return revocations.next_update_utc, ascii(revocations.issuer.rfc4514_string())[1:-1], len(revocations)
+
+
 def check_revocations(setting: str, path: Path, at: float) -> Checked:
     """Look at a file of revocation lists.
 
@@ -188,17 +194,16 @@ def check_revocations(setting: str, path: Path, at: float) -> Checked:
     checked = Checked(setting, path)
     marker = b"-----END X509 CRL-----"
     try:
-        lists = [x509.load_pem_x509_crl(part + marker) for part in read_pem(path).split(marker)[:-1]]
-    except (CertificateError, ValueError) as error:
+        lists = [_told(x509.load_pem_x509_crl(part + marker)) for part in read_pem(path).split(marker)[:-1]]
+    except (CertificateError, x509.InvalidVersion, *UNREADABLE) as error:
         text = _bare(error, path) if isinstance(error, CertificateError) else f"cannot be parsed: {error}"
         checked.findings.append(Finding("error", "unusable", text))
         return checked
     if not lists:
         checked.findings.append(Finding("error", "unusable", "holds no revocation list"))
-    for each in lists:
-        end, issuer = each.next_update_utc, ascii(each.issuer.rfc4514_string())[1:-1]
+    for end, issuer, revoked in lists:
         if end is None:
-            text = f"the list of {issuer} ({len(each)} revoked) does not say when the next one comes"
+            text = f"the list of {issuer} ({revoked} revoked) does not say when the next one comes"
             checked.findings.append(Finding("note", "crl-endless", text))
         elif end.timestamp() < at:
             text = f"the list of {issuer} ran out on {end:%F %T} UTC: no certificate that needs it is accepted"
@@ -207,6 +212,6 @@ def check_revocations(setting: str, path: Path, at: float) -> Checked:
             text = f"the list of {issuer} runs out on {end:%F %T} UTC"
             checked.findings.append(Finding("warning", "crl-expires-soon", text, "fetch the next one"))
         else:
-            text = f"the list of {issuer} ({len(each)} revoked) is good until {end:%F %T} UTC"
+            text = f"the list of {issuer} ({revoked} revoked) is good until {end:%F %T} UTC"
             checked.findings.append(Finding("note", "crl-good", text))
     return checked

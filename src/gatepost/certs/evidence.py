@@ -8,11 +8,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from gatepost.certs.chain import is_self_signed, issued_by, name_of
 from gatepost.certs.describe import describe
-from gatepost.tls.credential import key_weakness
+from gatepost.tls.credential import UNREADABLE, key_weakness, read_certificate
 from gatepost.wire.upgrade import TLSEvidence, Verification
 
 _BROKEN_HASHES: Final = frozenset({"md5", "sha1"})
@@ -52,7 +51,7 @@ def chain_facts(chain: Sequence[bytes], at: float) -> list[dict[str, Any]]:
     certificates: list[x509.Certificate | None] = []
     for der in chain:
         try:
-            certificates.append(x509.load_der_x509_certificate(der))
+            certificates.append(read_certificate(der))
         except ValueError:
             certificates.append(None)
     found = []
@@ -68,7 +67,7 @@ def _facts(
     try:
         if certificate is not None:
             return describe(certificate, at) | {"faults": _faults(certificate, issuer, at)}
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm):
+    except UNREADABLE:
         pass
     return {"sha256": sha256(der).hexdigest(), "faults": ["cannot be read"]}
 

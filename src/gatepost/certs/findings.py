@@ -23,7 +23,7 @@ from gatepost.certs.chain import (
     name_of,
 )
 from gatepost.errors import LocalProtocolError, VerificationError
-from gatepost.tls.credential import key_weakness
+from gatepost.tls.credential import UNREADABLE, key_weakness
 from gatepost.tls.names import certificate_matches, printable_names, reference_name, subject_names
 from gatepost.tls.trust import TrustStore
 from gatepost.tls.verify import Purpose, verify_peer
@@ -79,7 +79,7 @@ def examine(
         findings += _order(chain)
         if trust is not None:
             findings += _trusted(chain, trust, at, purpose, findings)
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         findings.append(Finding("error", "malformed", f"the certificate cannot be read: {ascii(str(error))[1:-1]}"))
     return findings
 

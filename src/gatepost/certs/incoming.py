@@ -20,7 +20,15 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, p
 
 from gatepost.certs.keys import described
 from gatepost.errors import CertificateError
-from gatepost.tls.credential import CERTIFICATE_LABELS, PrivateKey, parse_key, pem_blocks, read_pem
+from gatepost.tls.credential import (
+    CERTIFICATE_LABELS,
+    PrivateKey,
+    check_legible,
+    parse_key,
+    pem_blocks,
+    read_certificate,
+    read_pem,
+)
 
 _PKCS7_LABELS: Final = frozenset({b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"})
 _REQUEST_LABELS: Final = frozenset({b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"})
@@ -66,6 +74,8 @@ def read_incoming(paths: Iterable[Path], ask: Ask = lambda path: None) -> Incomi
                 _read_pem_text(data, path, incoming)
             else:
                 _read_der(_unwrapped(data), path, incoming, ask)
+            for certificate in incoming.certificates:
+                check_legible(certificate, str(path))
     return incoming
 
 
@@ -142,7 +152,7 @@ def _certificates(der: bytes, path: Path) -> list[x509.Certificate]:
         except (ValueError, UnsupportedAlgorithm) as error:
             raise CertificateError(f"{path}: a PKCS#7 bundle without certificates that can be read: {error}") from error
     try:
-        return [x509.load_der_x509_certificate(der)]
+        return [read_certificate(der)]
     except ValueError as error:
         raise CertificateError(f"{path}: a certificate cannot be parsed: {error}") from error
 
@@ -166,14 +176,14 @@ def _read_der(der: bytes, path: Path, incoming: Incoming, ask: Ask) -> None:
 def _parses(read: Callable[[bytes], object], der: bytes) -> bool:
     try:
         read(der)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return False
     return True
 
 
 def _read_der_certificate(der: bytes, incoming: Incoming) -> bool:
     try:
-        incoming.take([x509.load_der_x509_certificate(der)])
+        incoming.take([read_certificate(der)])
     except ValueError:
         return False
     return True

@@ -14,7 +14,7 @@ from gatepost.certs.findings import Finding, examine
 from gatepost.certs.incoming import Incoming
 from gatepost.certs.keys import described
 from gatepost.errors import CertificateError
-from gatepost.tls.credential import PrivateKey, public_octets
+from gatepost.tls.credential import UNREADABLE, PrivateKey, public_octets
 from gatepost.tls.trust import TrustStore
 
 SourcedKey = tuple[PrivateKey, str]
@@ -111,5 +111,5 @@ def _mismatch(incoming: Incoming, candidates: Sequence[SourcedKey]) -> Certifica
 def _issues(certificate: x509.Certificate) -> bool:
     try:
         return is_authority(certificate)
-    except (ValueError, x509.DuplicateExtension):
+    except UNREADABLE:
         return False

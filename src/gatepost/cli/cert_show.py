@@ -100,9 +100,8 @@ def _show_server(
     trust: TrustStore,
     timeout: float,
 ) -> int:
-    from cryptography import x509
-
     from gatepost.tls.contexts import ClientTLS, client_context
+    from gatepost.tls.credential import read_certificate
 
     try:
         found = find_target(target, starttls, implicit=implicit, default="smtp")
@@ -114,7 +113,7 @@ def _show_server(
     if not evidence.peer_chain:
         raise CommandError(f"{host} port {port} showed no certificate", exits.UNAVAILABLE)
     try:
-        chain = [x509.load_der_x509_certificate(der) for der in evidence.peer_chain]
+        chain = [read_certificate(der) for der in evidence.peer_chain]
     except ValueError as error:
         raise CommandError(f"{host} port {port} showed what cannot be read: {error}", exits.UNAVAILABLE) from None
     verification = evidence.verification

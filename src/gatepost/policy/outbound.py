@@ -73,7 +73,7 @@ class OutboundRule:
         if self.mx is not None:
             found.append(_listed("mx", facts.host, self.mx.matches(facts.host), "the host's name (--mx)"))
         if self.server is not None:
-            met = bool(facts.address) and self.server.matches(facts.address)
+            met = self.server.matches(facts.address)
             found.append(_listed("server", facts.address, met, "the server's address (--ip)"))
         if self.exempt_addresses is not None or self.exempt_names is not None:
             found.append(self._exempt(facts))
@@ -84,7 +84,7 @@ class OutboundRule:
             for name in (facts.destination, facts.host):
                 if self.exempt_names.matches(name):
                     return Condition("except", False, f"{name} is in except")
-        if self.exempt_addresses is not None and facts.address and self.exempt_addresses.matches(facts.address):
+        if self.exempt_addresses is not None and self.exempt_addresses.matches(facts.address):
             return Condition("except", False, f"{facts.address} is in except")
         return Condition("except", True, "nothing known is in except")
 

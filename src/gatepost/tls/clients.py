@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from gatepost.errors import VerificationError
+from gatepost.tls.credential import read_certificate
 from gatepost.tls.trust import TrustStore
 from gatepost.tls.verify import claimed_names, match_fingerprint, verify_peer
 from gatepost.wire.upgrade import Verification
@@ -90,7 +91,7 @@ class ClientTrust:
         Its issuer's revocation list is asked for it alone: who leaves out an intermediate must not escape the list.
         """
         pinned = match_fingerprint(chain, self._fingerprints)
-        leaf = x509.load_der_x509_certificate(chain[0])
+        leaf = read_certificate(chain[0])
         verify_peer(chain[:1], trust=TrustStore([leaf]), names=(), purpose=None, at=at)
         for crl in () if self._authorities is None else self._authorities.crls:
             _check_listed(leaf, crl, at)

@@ -26,7 +26,10 @@ RSA_BITS: Final = 2048  # RFC 9325 §4.5
 CURVE_BITS: Final = 256
 
 _FILE_LIMIT: Final = 1 << 20
-_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+# RFC 7468 §3. Between the two lines no other begins, so that a text of beginnings alone is not read again and again.
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[^-]*+(?:-(?!----)[^-]*+)*+-----END \1-----")
+# What ``cryptography`` raises where a part of a certificate cannot be read, or is of a kind that it does not know.
+UNREADABLE: Final = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 CERTIFICATE_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE"})
 
 
@@ -171,14 +174,41 @@ def certificates_in(path: Path) -> list[x509.Certificate]:
     return found
 
 
+def read_certificate(der: bytes) -> x509.Certificate:
+    """Read a certificate as a peer shows it, DER.
+
+    :raises ValueError: when it cannot be read; for a version that does not exist, too, which OpenSSL lets pass and of
+        which ``cryptography`` makes an error that is no ValueError.
+    """
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
+
+
 def parse_certificate(block: bytes, source: str) -> x509.Certificate:
     """Read a PEM block with one of the labels ``CERTIFICATE_LABELS``.
 
     :raises CertificateError: naming the source, when it cannot be read.
     """
     try:
-        return x509.load_pem_x509_certificate(block.replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
-    except ValueError as error:
+        certificate = x509.load_pem_x509_certificate(block.replace(b"X509 CERTIFICATE", b"CERTIFICATE"))
+    except (ValueError, x509.InvalidVersion) as error:
+        raise CertificateError(f"{source}: a certificate cannot be parsed: {error}") from error
+    check_legible(certificate, source)
+    return certificate
+
+
+def check_legible(certificate: x509.Certificate, source: str) -> None:
+    """See that a certificate of ours can be read to its end: most of it ``cryptography`` reads only when it is asked.
+
+    :raises CertificateError: naming the source, when it cannot.
+    """
+    try:
+        certificate.public_key()
+        for part in ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"):
+            getattr(certificate, part)
+    except UNREADABLE as error:
         raise CertificateError(f"{source}: a certificate cannot be parsed: {error}") from error
 
 

@@ -18,18 +18,18 @@ import functools
 import time
 from typing import Final, NoReturn, final
 
-from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from gatepost.errors import HandshakeError, LocalProtocolError, VerificationError
 from gatepost.tls.alerts import ALERT_NAMES, NO_APPLICATION_PROTOCOL, fatal_alert, received_alert, sent_alert
 from gatepost.tls.clienthello import HelloRefused, is_foreign, read_client_hello
 from gatepost.tls.contexts import ClientTLS, ServerContexts, Vhost
-from gatepost.tls.credential import end_point_binding
+from gatepost.tls.credential import end_point_binding, read_certificate
 from gatepost.tls.evidence import client_evidence, facts, server_evidence
+from gatepost.tls.memory import read_all
 from gatepost.tls.observer import HandshakeObserver, state_of
 from gatepost.tls.sessions import SessionKey, StoredSession
-from gatepost.tls.stream import TLSStream, error_reason, read_all
+from gatepost.tls.stream import TLSStream, error_reason
 from gatepost.tls.verify import claimed_names, match_fingerprint, verify_peer
 from gatepost.wire.upgrade import EarlyHello, Origin, Role, UpgradeReady, Verification
 
@@ -440,7 +440,7 @@ class ClientHandshake(_Handshake):
 
 def _end_point(chain: tuple[bytes, ...]) -> bytes | None:
     try:
-        return end_point_binding(x509.load_der_x509_certificate(chain[0])) if chain else None
+        return end_point_binding(read_certificate(chain[0])) if chain else None
     except ValueError:
         return None
 
@@ -448,5 +448,5 @@ def _end_point(chain: tuple[bytes, ...]) -> bytes | None:
 def _keep_session(settings: ClientTLS, key: SessionKey, connection: SSL.Connection, chain: tuple[bytes, ...]) -> None:
     """Keep the session for the next connection, with the first plaintext: the ticket has come (RFC 8446 §4.6.1)."""
     session = connection.get_session()
-    if session is not None:
+    if session is not None:  # pragma: no branch  # behind a handshake there is one; pyOpenSSL's type cannot say so
         settings.context.sessions.store(key, StoredSession(session, chain, settings.context.context))

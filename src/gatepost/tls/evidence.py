@@ -59,7 +59,7 @@ def _parameters(connection: SSL.Connection) -> _Parameters:
 def _group(connection: SSL.Connection) -> str | None:
     try:
         return connection.get_group_name()
-    except NotImplementedError:  # an OpenSSL older than 3.0
+    except NotImplementedError:  # an OpenSSL older than 3.2
         return None
 
 

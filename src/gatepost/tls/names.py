@@ -88,8 +88,8 @@ def dns_name_matches(presented: str, reference: str) -> bool:
     if not presented.startswith("*."):
         return False
     parent = presented[2:]
-    # A wildcard over a whole top-level domain is nobody's to have; a second asterisk is never one (RFC 9525 §6.3).
-    return "*" not in parent and "." in parent and reference.partition(".")[2] == parent
+    # A wildcard over a whole top-level domain is nobody's to have; a second asterisk stands in no reference.
+    return "." in parent and reference.partition(".")[2] == parent
 
 
 def certificate_matches(certificate: x509.Certificate, reference: str) -> bool:

@@ -232,7 +232,7 @@ def _asked(message: bytes) -> str:
     try:
         hello = read_client_hello(b"\x16\x03\x01" + len(message).to_bytes(2) + message)
     except HelloRefused:
-        return ""
+        hello = None
     if hello is None:
         return ""
     words = [] if hello.server_name is None else [f"server_name {hello.server_name}"]

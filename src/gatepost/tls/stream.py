@@ -26,6 +26,7 @@ from OpenSSL import SSL
 
 from gatepost.errors import GatepostError, LocalProtocolError
 from gatepost.tls.alerts import received_alert
+from gatepost.tls.memory import Records, read_all
 from gatepost.wire.upgrade import Origin, TLSEvidence
 
 if TYPE_CHECKING:
@@ -57,27 +58,6 @@ class TLSClosed(GatepostError):
         return TLSClosed(self.message, clean=self.clean, alert=self.alert)
 
 
-def read_all(connection: SSL.Connection, expected: int = _PLAINTEXT_LIMIT) -> bytes:
-    """Take everything that OpenSSL wants to send.
-
-    :param expected: how many octets that is at most, if it is known: one read then does.
-    """
-    try:
-        chunk = connection.bio_read(expected)
-    except SSL.WantReadError:
-        return b""
-    if len(chunk) < expected:
-        return chunk
-    chunks = [chunk]
-    while len(chunk) == expected:
-        try:
-            chunk = connection.bio_read(expected)
-        except SSL.WantReadError:
-            break
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
 @final
 class TLSStream:
     """One side of a private connection. Made by a completed handshake and by nothing else.
@@ -90,7 +70,7 @@ class TLSStream:
     for plaintext that came in the same segment as the end of the handshake.
     """
 
-    __slots__ = ("_closing", "_connection", "_head", "_missing", "_on_plaintext", "_out", "_queued", "closed",
+    __slots__ = ("_closing", "_connection", "_head", "_missing", "_on_plaintext", "_out", "_records", "closed",
                  "evidence", "origin")  # fmt: skip
 
     def __init__(
@@ -116,7 +96,7 @@ class TLSStream:
         self._head = surplus
         self._missing = 0
         self._out = out
-        self._queued = 0
+        self._records = Records(connection)
         self._closing = False
         self._on_plaintext = on_plaintext
 
@@ -161,21 +141,16 @@ class TLSStream:
         """
         if self._closing:
             raise LocalProtocolError("nothing is sent behind our own close_notify")
-        size = len(data)
-        if not size:
-            return
+        seal, size = self._records.seal, len(data)
         try:
             if size <= _PLAINTEXT_LIMIT:
-                self._connection.send(data)
-                self._queued += size + _OVERHEAD
-                if self._queued > _RECORD_LIMIT:
-                    self._out += self._take()
+                if size:
+                    self._out += seal(bytes(data), size + _OVERHEAD)
                 return
-            parts = [self._out, self._take()]
+            parts = [self._out]
             with memoryview(data) as view:
                 for at in range(0, size, _PLAINTEXT_LIMIT):
-                    self._connection.send(view[at : at + _PLAINTEXT_LIMIT])
-                    parts.append(read_all(self._connection, _RECORD_LIMIT))
+                    parts.append(seal(bytes(view[at : at + _PLAINTEXT_LIMIT]), _RECORD_LIMIT))
             self._out = b"".join(parts)
         except SSL.Error as error:
             raise self._broken(error).again() from error
@@ -183,15 +158,9 @@ class TLSStream:
     def outgoing(self) -> bytes:
         """Take what must be written to the network."""
         out = self._out
-        if not self._queued:
-            if out:
-                self._out = b""
-            return out
-        taken = self._take()
         if out:
             self._out = b""
-            return out + taken
-        return taken
+        return out
 
     def close(self) -> None:
         """Say that we are done (``close_notify``, RFC 8446 §6.1); ``outgoing`` then has it. Twice is once.
@@ -205,21 +174,14 @@ class TLSStream:
             return  # the connection is broken: OpenSSL has nothing more to say on it
         with contextlib.suppress(SSL.Error):
             self._connection.shutdown()
-            self._queued += _OVERHEAD
-
-    def _take(self) -> bytes:
-        """Take what OpenSSL has queued."""
-        expected, self._queued = self._queued, 0
-        return read_all(self._connection, expected) if expected else b""
+            self._out += read_all(self._connection)
 
     def _decrypt(self, record: Octets, room: int = _PLAINTEXT_LIMIT) -> bytes:
         """Give OpenSSL the rest of one record and read what is in it, at most ``room`` octets."""
-        connection = self._connection
-        connection.bio_write(record)
         try:
-            return connection.recv(room)
+            return self._records.open(bytes(record), room)
         except SSL.WantReadError:
-            self._out += read_all(connection)  # a ticket or a key update; the answer to it goes out at once
+            self._out += read_all(self._connection)  # a ticket or a key update; the answer to it goes out at once
         except SSL.ZeroReturnError:
             self.closed = TLSClosed("the peer closed the connection", clean=True)
         except SSL.Error as error:
@@ -262,7 +224,6 @@ class TLSStream:
         """Remember that the connection broke, and keep the alert that OpenSSL has written about it."""
         reason = error_reason(error)
         self._out += read_all(self._connection)
-        self._queued = 0
         self.closed = TLSClosed(f"the private connection broke: {reason}", clean=False, alert=received_alert(reason))
         return self.closed
 

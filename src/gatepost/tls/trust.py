@@ -104,11 +104,15 @@ class TrustStore:
             blocks = [part + marker for part in read_pem(crl_file).split(marker)[:-1]]
             try:
                 crls = [x509.load_pem_x509_crl(block) for block in blocks]
-            except ValueError as error:
+            except (ValueError, x509.InvalidVersion) as error:
                 raise CertificateError(f"{crl_file}: a revocation list cannot be parsed: {error}") from error
             if not crls:
                 raise CertificateError(f"{crl_file}: holds no revocation list")
-        return cls(bundle=system_bundle() if ca_file is None else ca_file, crls=crls)
+        bundle = system_bundle() if ca_file is None else ca_file
+        try:
+            return cls(bundle=bundle, crls=crls)
+        except crypto.Error as error:  # ``cryptography`` has read it, OpenSSL cannot
+            raise CertificateError(f"{crl_file}: a revocation list cannot be parsed") from error
 
     def revoking(self, crls: Iterable[x509.CertificateRevocationList]) -> TrustStore:
         """The same anchors with further revocation lists."""

@@ -15,13 +15,12 @@ from hashlib import sha256
 from typing import Final, Literal
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
 from OpenSSL.SSL import X509VerificationCodes as Codes
 
 from gatepost.errors import VerificationError
-from gatepost.tls.credential import key_weakness, public_octets
+from gatepost.tls.credential import UNREADABLE, key_weakness, public_octets, read_certificate
 from gatepost.tls.names import certificate_matches, printable_names, reference_pattern
 from gatepost.tls.trust import TrustStore
 from gatepost.wire.upgrade import Verification
@@ -111,7 +110,7 @@ def verify_peer(
                 f"the certificate is for {_names_of(path[0])}, not for {' or '.join(references)}",
                 "certificate-host-mismatch",
             )
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
     return Verification("verified" if references else "trusted", "", printable_names(path[0]))
 
@@ -128,7 +127,7 @@ def match_fingerprint(chain: tuple[bytes, ...], fingerprints: Collection[str]) -
         raise _failure("no-certificate", "the peer showed no certificate", "validation-failure")
     try:
         own, key = both_fingerprints(chain[0])
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
     if own not in fingerprints and key not in fingerprints:
         raise _failure(
@@ -146,7 +145,7 @@ def both_fingerprints(leaf: bytes) -> tuple[str, str]:
     :raises ValueError: when it, or its key, cannot be read.
     :raises UnsupportedAlgorithm: when it has one of an unknown kind.
     """
-    key = x509.load_der_x509_certificate(leaf).public_key()
+    key = read_certificate(leaf).public_key()
     return sha256(leaf).hexdigest(), sha256(public_octets(key)).hexdigest()
 
 
@@ -164,8 +163,8 @@ def _names_of(certificate: x509.Certificate) -> str:
 def claimed_names(chain: tuple[bytes, ...]) -> tuple[str, ...]:
     """The names in a leaf, believed or not, for the log; none where they cannot be read."""
     try:
-        return printable_names(x509.load_der_x509_certificate(chain[0]))
-    except (ValueError, IndexError, x509.DuplicateExtension):
+        return printable_names(read_certificate(chain[0]))
+    except (ValueError, IndexError):
         return ()
 
 
@@ -186,7 +185,7 @@ def _path(sent: tuple[bytes, ...], trust: TrustStore, at: float) -> list[x509.Ce
         reason, result_type = _REASONS.get(number, _OTHER)
         where = "" if depth == 0 else f" (certificate {depth} of the chain)"
         raise _failure(reason, f"{text}{where}", result_type) from error
-    except (ValueError, crypto.Error) as error:  # OpenSSL reads it, cryptography does not; or the context failed
+    except (ValueError, x509.InvalidVersion, crypto.Error) as error:  # OpenSSL read it, cryptography does not
         raise _failure("malformed", f"the certificate cannot be read: {str(error)!a}", _OTHER[1]) from error
 
 

@@ -6,13 +6,12 @@ whether ``Alice`` is ``alice``, and a certificate for one is none for the other.
 
 from __future__ import annotations
 
-from gatepost.wire.smtp.address import AddressSyntaxError, Mailbox, parse_mailbox
+from gatepost.wire.smtp.address import AddressSyntaxError, parse_mailbox
 
 
 def canonical_mailbox(text: str) -> str | None:
     """A mail address in the form that is compared; None for what is none: with NUL, without a domain, beyond ASCII."""
     try:
-        mailbox = parse_mailbox(text, utf8=False)
+        return str(parse_mailbox(text, utf8=False))
     except AddressSyntaxError:
         return None
-    return str(Mailbox(mailbox.local, mailbox.ascii_domain.lower()))

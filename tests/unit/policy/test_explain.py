@@ -19,11 +19,11 @@ HERE = Source("listener[0]", "g.toml:1")
 
 
 def outlook(
-    policy: InboundPolicy, starttls: Starttls, *, implicit: bool = False, protocol: str = "smtp"
+    policy: InboundPolicy, starttls: Starttls, *, implicit: bool = False, protocol: str = "smtp", gate: str = ""
 ) -> dict[str, str]:
     """What will happen to a client at a listener."""
     decision = policy.decide("192.0.2.1", Ground("mx", starttls, implicit, HERE))
-    return dict(explain_inbound(decision, protocol=protocol).outlook)
+    return dict(explain_inbound(decision, protocol=protocol, gate=gate).outlook)
 
 
 def test_inbound_outlook_follows_the_decision() -> None:
@@ -66,6 +66,36 @@ def test_pop3_outlook_speaks_of_pop3() -> None:
     assert outlook(InboundPolicy(), "offer", protocol="pop3")["the client stays in the clear"].startswith("-ERR")
     decision = InboundPolicy().decide("192.0.2.1", Ground("pop3", "offer", False, HERE))
     assert explain_inbound(decision, protocol="pop3").verdict == "offer: STLS is offered"
+
+
+THROUGH = "the server behind gets what it says"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "denied", "offered", "required"),
+    [
+        ("smtp", THROUGH, THROUGH, "530 5.7.0: nothing but NOOP, EHLO, QUIT and STARTTLS"),
+        ("pop3", THROUGH, THROUGH, "-ERR [AUTH] to every login"),
+        ("imap", THROUGH, THROUGH, "NO [PRIVACYREQUIRED] to every login"),
+        ("tls", "the connection is closed", "refused: TLS comes first", "refused: TLS comes first"),
+    ],
+)
+def test_gate_passes_on_what_a_server_would_answer(protocol: str, denied: str, offered: str, required: str) -> None:
+    """The server behind gets it; a protocol that the gate does not read goes through inside TLS only."""
+    for starttls, then in (("deny", denied), ("offer", offered), ("require", required)):
+        found = outlook(InboundPolicy(), starttls, protocol=protocol, gate="terminate")  # type: ignore[arg-type]
+        assert found["the client stays in the clear"] == then
+    assert found["the client speaks TLSv1.2 to the newest"] == f"{THROUGH}, over a connection of its own"
+    assert THROUGH not in outlook(InboundPolicy(), "deny", protocol=protocol).values()
+
+
+@pytest.mark.parametrize(("mode", "note"), [("terminate", ""), ("pass", "the server behind"), ("refuse", "hidden")])
+def test_gate_of_another_mode_has_a_note(mode: str, note: str) -> None:
+    """Where the rules are not what decides about TLS, the explanation says so."""
+    decision = InboundPolicy().decide("192.0.2.1", Ground("gate", "offer", False, HERE))
+    notes = explain_inbound(decision, protocol="smtp", gate=mode).notes
+    assert len(notes) == bool(note)
+    assert all(f'mode = "{mode}"' in each and note in each for each in notes)
 
 
 def test_versions_that_exclude_each_other_are_said_so() -> None:
@@ -124,6 +154,13 @@ def test_explanation_tells_the_rule_its_place_and_those_that_came_close() -> Non
     assert plain["notes"][0].startswith("the host is not known (--mx) and the address is not known (--ip)")
 
 
+def test_port_of_a_rule_is_told() -> None:
+    """It is nowhere else to be seen: the question is about a domain."""
+    policy = OutboundPolicy((OutboundRule(Source("outbound[0]"), {"port": 2525}),))
+    assert "port 2525" in explain_outbound(policy.decide(Facts("example.com"))).notes
+    assert not any("port" in note for note in explain_outbound(OutboundPolicy().decide(Facts("example.com"))).notes)
+
+
 def test_fingerprint_without_pins_will_take_no_certificate() -> None:
     """Said before the mail waits."""
     explanation = explain_outbound(OutboundPolicy((), "fingerprint").decide(Facts("example.com")))
@@ -151,6 +188,31 @@ def test_relay_by_certificate_is_explained_with_the_certificate() -> None:
     refused = explain_relay(policy.decide("192.0.2.1", "mx", Shown("untrusted", "expired: long ago")))
     assert "the client stays in the clear" not in dict(refused.outlook)
     assert any("expired: long ago" in line for line in refused.lines(every_rule=True))
+
+
+def test_certificate_that_cannot_be_checked_now_may_come_again() -> None:
+    """A revocation list of ours has expired: that is no reason to refuse mail for good, where certificates count."""
+    unchecked = Shown("untrusted", "revocation-unknown: CRL has expired")
+    by_certificate = RelayRule(Source("relay[0]"), mailboxes=frozenset({"a@b.example"}))
+    by_address = RelayRule(Source("relay[0]"), AddressList(["10.0.0.1"]))
+    for rule, shown, code in (
+        (by_certificate, unchecked, "454 4.7.0"),
+        (by_certificate, Shown("untrusted", "expired: long ago"), "550 5.7.1"),
+        (by_certificate, None, "550 5.7.1"),
+        (by_address, unchecked, "550 5.7.1"),
+    ):
+        explanation = explain_relay(RelayPolicy((rule,)).decide("192.0.2.1", "mx", shown))
+        assert dict(explanation.outlook)["a recipient in another domain"].startswith(code)
+
+
+@pytest.mark.parametrize(("domains", "named"), [(4, "d0, d1, d2, d3"), (5, "d0, d1, d2, d3, …")])
+def test_domains_that_are_relayed_for_everybody_are_named(domains: int, named: str) -> None:
+    """Whoever may not relay may still send to these: the first four by name."""
+    relayed = tuple(f"d{number}" for number in range(domains))
+    explanation = explain_relay(RelayPolicy().decide("192.0.2.1", "mx"), relayed=relayed)
+    assert explanation.outlook[1].when == f"a recipient in relay_domains ({named})"
+    assert explanation.outlook[1].then.startswith("250")
+    assert explanation.outlook[2].then.startswith("550 5.7.1")
 
 
 def test_rule_that_came_early_enough_is_not_listed_twice() -> None:

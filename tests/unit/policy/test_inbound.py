@@ -102,3 +102,30 @@ def test_rules_that_exclude_each_other_are_found_with_an_address() -> None:
     assert handshake == Handshake("TLSv1.3", "TLSv1.2")
     assert decision.facts.address == "10.1.0.0"
     assert POLICY.decide("10.0.1.1", MX).handshake.possible
+
+
+def test_session_resumes_unless_that_is_off_or_a_certificate_is_asked_for() -> None:
+    """After a resumption there would be no certificate to judge."""
+    assert Handshake().resumes
+    assert not Handshake(resumption=False).resumes
+    assert not Handshake(client_certificate="ask").resumes
+    assert not Handshake(client_certificate="require").resumes
+
+
+def test_conditions_say_what_was_found() -> None:
+    """In words that name the address, the listener and the list, whether it is in it or not."""
+    policy = InboundPolicy((rule(0, {"starttls": "deny"}, "10.0.0.0/8", "mx", "10.0.0.9"),))
+
+    def found(address: str, ground: Ground) -> list[tuple[str, bool]]:
+        return [(each.text, each.met) for each in policy.decide(address, ground).decision.weighed[0].conditions]
+
+    assert found("10.0.0.1", MX) == [
+        ("10.0.0.1 is in from", True),
+        ("listener mx is in listeners", True),
+        ("10.0.0.1 is not in except", True),
+    ]
+    assert found("10.0.0.9", POP3)[1:] == [
+        ("listener pop3 is not in listeners", False),
+        ("10.0.0.9 is in except", False),
+    ]
+    assert found("192.0.2.1", MX)[0] == ("192.0.2.1 is not in from", False)

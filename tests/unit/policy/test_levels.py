@@ -33,6 +33,30 @@ def test_levels_foresee_every_answer(answer: Answer) -> None:
     assert all(bool(each.enhanced) == bool(each.tlsrpt) == (each.fate is W) for each in found)
 
 
+NO_STARTTLS, UNTRUSTED = ("4.7.4", "starttls-not-supported"), ("4.7.5", "certificate-not-trusted")
+INVALID = ("4.7.5", "validation-failure")
+# What waits at level secure: its enhanced code, and its result type by RFC 8460 §4.3.
+TYPES: Final[dict[Answer, tuple[str, str]]] = {
+    Answer.ABSENT: NO_STARTTLS,
+    Answer.REFUSED: NO_STARTTLS,
+    Answer.FAILED: INVALID,
+    Answer.INJECTED: INVALID,
+    Answer.SELF_SIGNED: UNTRUSTED,
+    Answer.WRONG_NAME: ("4.7.5", "certificate-host-mismatch"),
+    Answer.EXPIRED: ("4.7.5", "certificate-expired"),
+    Answer.UNKNOWN_AUTHORITY: UNTRUSTED,
+    Answer.RIGHT_PIN: UNTRUSTED,
+    Answer.WRONG_PIN: UNTRUSTED,
+}
+
+
+@pytest.mark.parametrize("answer", TYPES)
+def test_deferral_has_the_code_and_type_of_its_reason(answer: Answer) -> None:
+    """Where TLS begins at once nobody can have left STARTTLS out: such a server fails the handshake."""
+    assert foresee("secure", answer)[2:] == TYPES[answer]
+    assert foresee("secure", answer, implicit=True)[2:] == (INVALID if TYPES[answer] == NO_STARTTLS else TYPES[answer])
+
+
 def test_levels_are_postfixs_in_its_order() -> None:
     """Each level has its meaning or its seat."""
     assert LADDER == ("none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure")

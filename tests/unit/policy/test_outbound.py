@@ -57,6 +57,21 @@ def test_policy_decides_by_destination_host_and_address(facts: Facts, level: Lev
     assert decision.rule == which
 
 
+def test_exceptions_of_one_kind_say_nothing_of_the_other() -> None:
+    """A rule with excepted addresses alone, and one with excepted names alone; what is not known is not excepted."""
+    addresses = OutboundPolicy((rule(0, {"level": "encrypt"}, exempt_addresses="10.0.0.9"),))
+    names = OutboundPolicy((rule(0, {"level": "encrypt"}, exempt_names="friend.example"),))
+    for policy, facts, level in (
+        (addresses, Facts("friend.example", "mx.a.example", "10.0.0.1"), "encrypt"),
+        (addresses, Facts("a.example", "mx.a.example", "10.0.0.9"), "may"),
+        (addresses, Facts("a.example"), "encrypt"),
+        (names, Facts("a.example", "mx.a.example", "10.0.0.9"), "encrypt"),
+        (names, Facts("friend.example", "mx.a.example", "10.0.0.9"), "may"),
+        (names, Facts("a.example"), "encrypt"),
+    ):
+        assert policy.decide(facts).level == level
+
+
 def test_settings_come_with_the_level() -> None:
     """CA, pins and port belong to the decision; without a rule they are those of the configuration."""
     decision = POLICY.decide(Facts("a.example", "mx.pinned.example", "192.0.2.1"))
@@ -74,7 +89,11 @@ def test_settings_come_with_the_level() -> None:
         ({"level": "secure", "names": ("x.example",)}, Facts("example.com", "mx.a.example"), ("x.example",)),
         ({"level": "verify", "names": (".x.example",)}, Facts("example.com", "mx.a.example"), (".x.example",)),
         ({"level": "secure"}, Facts("[192.0.2.1]", "192.0.2.1", "192.0.2.1"), ("192.0.2.1",)),
+        ({"level": "secure"}, Facts("[192.0.2.1]", "", "192.0.2.1"), ("192.0.2.1",)),
+        ({"level": "verify"}, Facts("example.com"), ()),
+        ({"level": "secure"}, Facts("example.com"), ("example.com", ".example.com")),
         ({"level": "encrypt"}, Facts("example.com", "mx.a.example"), ()),
+        ({"level": "encrypt", "names": ("x.example",)}, Facts("example.com", "mx.a.example"), ()),
     ],
 )
 def test_names_are_those_of_the_level(settings: dict[str, object], facts: Facts, names: tuple[str, ...]) -> None:
@@ -93,6 +112,33 @@ def test_login_and_implicit_tls_are_never_in_the_clear() -> None:
     assert (kept.level, kept.port, kept.note) == ("verify", 4465, "")
 
 
-def test_smarthost_with_implicit_tls_keeps_its_port() -> None:
-    """It stands in the configuration, with the name."""
-    assert OutboundPolicy((), implicit=True).decide(Facts("relay.example")).port is None
+@pytest.mark.parametrize(
+    ("smarthost", "settings", "facts", "implicit", "port"),
+    [
+        (True, {}, Facts("relay.example"), True, None),
+        (True, {"implicit": True}, Facts("relay.example"), True, None),
+        (True, {"implicit": False}, Facts("relay.example"), False, None),
+        (True, {}, Facts("a.example", routed=True), False, None),
+        (True, {"implicit": True}, Facts("a.example", routed=True), True, 465),
+        (True, {"implicit": True}, Facts("a.example", routed=True, named=True), True, None),
+        (False, {"implicit": True}, Facts("a.example"), True, 465),
+        (False, {"implicit": True}, Facts("a.example", routed=True), True, 465),
+        (False, {"implicit": True}, Facts("a.example", named=True, routed=True), True, None),
+        (False, {}, Facts("a.example"), False, None),
+    ],
+)
+def test_implicit_tls_has_the_port_that_was_written(
+    smarthost: bool, settings: dict[str, object], facts: Facts, implicit: bool, port: int | None
+) -> None:
+    """The smarthost's and a named route's stand with their names; other servers have that of RFC 8314 §3.3. What is
+    set for the smarthost is not for the servers of a route."""
+    decision = OutboundPolicy((rule(0, settings),), implicit=smarthost).decide(facts)
+    assert (decision.implicit, decision.port) == (implicit, port)
+
+
+def test_unknown_address_is_in_no_list() -> None:
+    """Not even in that of every address: the rule comes close, and will match once the address is known."""
+    everywhere = OutboundPolicy((rule(0, {"level": "encrypt"}, server="*"),))
+    assert everywhere.decide(Facts("a.example", "mx.a.example")).level == "may"
+    assert everywhere.decide(Facts("a.example", "mx.a.example")).decision.weighed[0].close
+    assert everywhere.decide(Facts("a.example", "mx.a.example", "192.0.2.1")).level == "encrypt"

@@ -99,3 +99,25 @@ def test_address_that_is_not_known_meets_no_condition() -> None:
 def test_rule_that_says_nothing_lets_nobody() -> None:
     """No condition is no permission."""
     assert not RelayPolicy((RelayRule(Source("relay[0]")),)).decide("127.0.0.1", "mx", ANN).allowed
+
+
+def test_policy_knows_whether_certificates_can_make_a_difference() -> None:
+    """Clients are asked for one only where some rule goes by it, by either of its kinds."""
+    assert not RelayPolicy().certified
+    assert not POLICY.certified
+    assert RelayPolicy((*POLICY.rules, RelayRule(Source("a"), mailboxes=frozenset({"a@b.example"})))).certified
+    assert RelayPolicy((RelayRule(Source("b"), fingerprints=frozenset({"ab" * 32})), *POLICY.rules)).certified
+
+
+def test_fingerprint_says_why_a_certificate_does_not_count() -> None:
+    """None was shown, it proves nothing, or it is another one; and whether the rule came close."""
+    policy = RelayPolicy((RelayRule(Source("relay[0]"), fingerprints=frozenset({"ab" * 32})),))
+    for shown, text, close in (
+        (None, "the client's certificate is not known", True),
+        (NOTHING, "the client showed no certificate", False),
+        (Shown("untrusted", "expired: long ago"), "the certificate proves nothing: expired: long ago", True),
+        (Shown("pinned", "", (), ("cd" * 32,)), "the certificate's SHA-256 and its key's are not in", True),
+    ):
+        weighed = policy.decide("192.0.2.1", "mx", shown).decision.weighed[0]
+        assert weighed.why.startswith(text)
+        assert weighed.close is close

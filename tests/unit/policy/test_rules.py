@@ -64,6 +64,19 @@ def test_rules_that_came_close_say_why_they_did_not_decide() -> None:
     assert decide([Simple("all", {"a": 1})], None, DEFAULTS).weighed[0].why == "it has no conditions"
 
 
+def test_rule_that_decides_some_of_its_keys_says_what_it_matched_by() -> None:
+    """That others were decided before it is no reason why it does not decide."""
+    partly = decide([Simple("one", {"a": 1}), Simple("partly", {"a": 2, "b": 3}, YES)], None, DEFAULTS).weighed[1]
+    assert (partly.decides, partly.late) == (("b",), ("a",))
+    assert (partly.why, partly.close) == ("it is in from", False)
+
+
+def test_condition_that_is_nearly_met_brings_its_rule_close() -> None:
+    """For instance a certificate that is for somebody else: the operator looks for just that."""
+    near = Condition("certificate_email", False, "it is for somebody else", near=True)
+    assert decide([Simple("near", {"a": 1}, (near,))], None, DEFAULTS).weighed[0].close
+
+
 def test_exception_brings_no_rule_closer_and_the_unknown_does() -> None:
     """That nothing is excepted says little; that a fact is missing says that the answer may be another."""
     exempt = Condition("except", True, "nothing is in except")

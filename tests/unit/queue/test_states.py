@@ -52,6 +52,12 @@ def test_diagram_in_the_documentation_is_the_table() -> None:
         assert f"`{moment.name}`" in text
 
 
+@pytest.mark.parametrize("right", [{"ids": ("a", "b")}, {"destination": "example.com"}, {"everything": True}])
+def test_selection_takes_one_of_the_three(right: dict[str, object]) -> None:
+    """Each of them alone says what is meant."""
+    assert Selection(**right)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "wrong", [{}, {"ids": ("a",), "everything": True}, {"destination": "x", "everything": True}, {"ids": ()}]
 )

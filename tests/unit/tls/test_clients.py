@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
+from gatepost.errors import ConfigError
 from gatepost.service.certified import fingerprints
 from gatepost.testing.ca import CLIENT_ONLY, DAY, Issued, TestAuthority, key_for, self_signed
 from gatepost.testing.handshakes import private_pair, server_side
@@ -128,6 +131,24 @@ def test_authority_without_a_revocation_list_fails_closed() -> None:
     assert handshake(second.issue(MAIL), trust).verification.unchecked
 
 
+def test_fingerprint_is_no_way_around_a_list_that_is_missing() -> None:
+    """Of an authority of ours without a list nobody knows whom it has revoked: the fingerprint changes nothing."""
+    first, second = TestAuthority("first"), TestAuthority("second")
+    issued = second.issue(MAIL)
+    authorities = TrustStore([first.certificate, second.certificate], crls=[first.crl()])
+    assert pinned(issued, authorities=authorities).judge(issued.der).unchecked
+    without = TrustStore([first.certificate], crls=[first.crl()])
+    assert pinned(issued, authorities=without).judge(issued.der).status == "pinned"
+
+
+def test_verdict_is_of_the_given_time() -> None:
+    """Now, where none is given."""
+    issued = CLIENTS.issue(MAIL)
+    assert TRUST.judge(issued.der).status == "trusted"
+    year_later = CLIENTS.now.timestamp() + 366 * 86400
+    assert TRUST.judge(issued.der, at=year_later).reason.startswith("expired: ")
+
+
 def pinned(issued: Issued, which: int = 0, authorities: TrustStore | None = None) -> ClientTrust:
     """A list with this certificate (0) or its key (1)."""
     return ClientTrust(authorities, frozenset({fingerprints(issued.der[0])[which]}))
@@ -173,6 +194,46 @@ def test_revoked_certificate_does_not_escape_by_leaving_out_its_intermediate() -
     assert ClientTrust(stale, frozenset(fingerprints(good.der[0]))).judge(good.der).unchecked
 
 
+@pytest.mark.parametrize("broken", ["the list", "the certificate"])
+def test_issuer_that_cannot_be_read_fails_closed(broken: str) -> None:
+    """In the list or in the certificate: a fingerprint does not help, for nobody can say whether it is revoked."""
+    root = TestAuthority("a root with a list")
+    leaf = TestAuthority("an issuer nobody trusts").issue(MAIL)
+    crl, der = root.crl(), leaf.der[0]
+    if broken == "the list":
+        crl = x509.load_der_x509_crl(unreadable(crl.public_bytes(Encoding.DER), b"a root with a list"))
+    else:
+        der = unreadable(der, b"an issuer nobody trusts")
+    listed = frozenset(fingerprints(leaf.der[0]))
+    verification = ClientTrust(TrustStore([root.certificate], crls=[crl]), listed).judge((der,))
+    assert verification.unchecked
+    assert verification.reason.startswith("revocation-unknown: a revocation list cannot be read: ")
+    assert ClientTrust(TrustStore([root.certificate]), listed).judge((der,)).status == "pinned"
+
+
+def unreadable(der: bytes, name: bytes) -> bytes:
+    """DER with a common name that is said to be ASCII and is not: OpenSSL takes it, who wants to read it fails."""
+    at = der.index(name)
+    return der[: at - 2] + b"\x16" + der[at - 1 : at] + b"\xff" * len(name) + der[at + len(name) :]
+
+
+def test_trust_is_loaded_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authorities with their lists; without a file the fingerprints alone count, and not the system's bundle."""
+    authority = TestAuthority("in a file")
+    gone, good = authority.issue(MAIL, key=key_for("gone")), authority.issue(MAIL, key=key_for("good"))
+    authority.revoke(gone)
+    ca, crl = tmp_path / "ca.pem", tmp_path / "crl.pem"
+    ca.write_bytes(authority.pem)
+    crl.write_bytes(authority.crl().public_bytes(Encoding.PEM))
+    loaded = ClientTrust.load(ca, crl)
+    assert loaded.judge(good.der).status == "trusted"
+    assert loaded.judge(gone.der).reason.startswith("revoked: ")
+    assert ClientTrust.load(ca).judge(gone.der).status == "trusted"
+    monkeypatch.setattr("gatepost.tls.trust.system_bundle", lambda: ca)
+    listed = ClientTrust.load(None, None, frozenset(fingerprints(good.der[0])))
+    assert [listed.judge(each.der).status for each in (good, gone)] == ["pinned", "untrusted"]
+
+
 def test_session_with_a_certificate_is_not_resumed() -> None:
     """After resumption there would be no chain to judge: every handshake is a full one."""
     contexts = server_contexts([SERVER], TLSProfile(client_certificate="ask"), TRUST)
@@ -200,6 +261,19 @@ def test_only_mail_addresses_count_as_mailboxes() -> None:
     assert printable_names(bare.certificate) == ("email:old@example.org",)
     assert certificate_mailboxes(CLIENTS.issue(common_name="a@example.org").certificate) == ()
     assert certificate_mailboxes(CLIENTS.issue(x509.DNSName("a@example.org")).certificate) == ()
+
+
+def test_asking_says_what_to_do_where_no_callback_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is written and executed is forbidden: contexts that do not ask are made, those that ask are not."""
+
+    def forbidden(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(SSL.Context, "set_verify", forbidden)
+    server_contexts([SERVER])
+    with pytest.raises(ConfigError, match="clients cannot be asked for certificates") as refused:
+        server_contexts([SERVER], TLSProfile(client_certificate="ask"))
+    assert "MemoryDenyWriteExecute" in refused.value.hint
 
 
 def test_asking_needs_memory_that_can_be_executed() -> None:

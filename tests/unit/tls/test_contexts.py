@@ -170,3 +170,9 @@ def test_each_certificate_is_sent_with_its_own_chain() -> None:
     for profile, issued in ((None, first), (rsa_only, second)):
         _, peer = private_pair(contexts, ClientTLS(client_context(trust=TRUST, profile=profile), NAME))
         assert peer.evidence.peer_chain == issued.der
+
+
+def test_sessions_live_as_long_as_the_profile_says() -> None:
+    """An old one begins with a full handshake: a stolen ticket key is not worth more than that."""
+    context = server_contexts([credential(NAME)], TLSProfile(ticket_lifetime=77)).choose(None)
+    assert context.get_timeout() == 77

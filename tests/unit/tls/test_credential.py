@@ -116,6 +116,13 @@ def _bad_names(path: Path) -> None:
     AUTHORITY.issue(extra=[(extension, False)]).write(path)
 
 
+def _bad_issuer(path: Path) -> None:
+    der = TestAuthority("an unreadable issuer").issue(NAME).der[0]
+    at = der.index(b"an unreadable issuer") - 2  # said to be ASCII, which it is not
+    der = der[:at] + b"\x16" + der[at + 1 : at + 2] + b"\xff" * 20 + der[at + 22 :]
+    path.write_bytes(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) + GOOD.key_pem)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -133,6 +140,7 @@ def _bad_names(path: Path) -> None:
         (_not_yet, "not valid before"),
         (_weak, "too weak: RSA of 1024 bits"),
         (_bad_names, "names cannot be read"),
+        (_bad_issuer, "a certificate cannot be parsed"),
     ],
 )
 def test_reason_names_the_file_and_the_fault(tmp_path: Path, spoil: Callable[[Path], None], words: str) -> None:

@@ -249,6 +249,7 @@ def test_failed_handshake_is_over() -> None:
     server.receive(b"QUIT\r\n")
     with pytest.raises(HandshakeError):
         server.advance()
+    assert server._received == b""  # nor is what came in the clear kept anywhere
     with pytest.raises(LocalProtocolError):
         server.advance()
     with pytest.raises(LocalProtocolError):
@@ -315,6 +316,39 @@ def test_handshake_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     server.receive(peer.outgoing())
     with pytest.raises(HandshakeError, match="longer than any"):
         server.advance()
+    with pytest.raises(LocalProtocolError):
+        server.advance()
+
+
+def test_flood_of_cipher_changes_is_not_kept() -> None:
+    """They mean nothing until something else comes, but more than anybody has reason to send OpenSSL may judge: a
+    buffer that grew with them would be read from its beginning with each segment."""
+    change = b"\x14\x03\x03\x00\x01\x01"
+    assert engine._flight_end(change * engine._CHANGES_LIMIT) == 0
+    assert engine._flight_end(change * (engine._CHANGES_LIMIT + 1)) == len(change) * (engine._CHANGES_LIMIT + 1)
+    assert engine._flight_end(change + b"\x17\x03\x03\x00\x01x" + change) == len(change) + 6
+    server, peer = server_side(CONTEXTS), client_side(settings())
+    server.receive(peer.outgoing())
+    server.advance()
+    with contextlib.suppress(HandshakeError):  # OpenSSL's own limit
+        for _ in range(100):
+            server.receive(change)
+            server.advance()
+            assert len(server._received) <= len(change) * engine._CHANGES_LIMIT
+
+
+@pytest.mark.parametrize("maximum", ["TLSv1.2", "TLSv1.3"])
+def test_what_is_kept_of_a_long_flight_is_bounded(monkeypatch: pytest.MonkeyPatch, maximum: str) -> None:
+    """A server's hello is at the beginning: of what follows only so much is kept, and the hello still tells all."""
+    kept = []
+    for limit in (engine._FLIGHT_LIMIT, 100):
+        monkeypatch.setattr(engine, "_FLIGHT_LIMIT", limit)
+        peer = client_side(settings(client(TLSProfile(maximum=maximum))))
+        server, stream = run_handshake(server_side(CONTEXTS), peer)
+        assert stream.evidence.version == maximum
+        assert stream.evidence.tls_exporter == server.evidence.tls_exporter is not None
+        kept.append(len(peer._flight))
+    assert kept[1] < kept[0]
 
 
 def test_advance_without_octets_waits() -> None:
@@ -433,6 +467,16 @@ class TestResumption:
             run_handshake(server, peer)
         assert caught.value.reason == "expired"
 
+    def test_session_is_offered_by_the_context_that_made_it_alone(self) -> None:
+        """Contexts that share a cache may trust others and speak otherwise: each makes a full handshake of its own."""
+        cache = SessionCache()
+        first, second = (
+            settings(client_context(trust=TrustStore([AUTHORITY.certificate]), sessions=cache)) for _ in range(2)
+        )
+        assert self.exchange(CONTEXTS, first) == (False, False)
+        assert self.exchange(CONTEXTS, second) == (False, False)
+        assert self.exchange(CONTEXTS, second) == (True, True)
+
     def test_server_without_tickets_never_resumes(self) -> None:
         """Tickets can be turned off; the cache of a client, too."""
         contexts = server_contexts([AUTHORITY.issue(NAME).credential], TLSProfile(tickets=False))
@@ -500,3 +544,23 @@ class TestALPN:
         with pytest.raises(HandshakeError):
             self.answer_with(b"http/1.1", peer)
             peer.advance()
+
+    def test_client_refuses_it_where_openssl_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not every OpenSSL compares what the server chose with what was offered."""
+        monkeypatch.setattr(SSL.Connection, "get_alpn_proto_negotiated", lambda connection: b"http/1.1\r\n")
+        peer = client_side(settings(alpn=("smtp",)))
+        self.answer_with(b"smtp", peer)
+        with pytest.raises(HandshakeError, match=r"the server chose 'http/1\.1\\r\\n' by ALPN"):
+            peer.advance()
+
+    def test_server_refuses_a_client_that_speaks_something_else(self) -> None:
+        """With alert 120, before OpenSSL sees the hello; what the client offered is escaped."""
+        server, peer = server_side(CONTEXTS, alpn=frozenset({"smtp"})), client_side(settings(alpn=("h2", "a\n")))
+        server.receive(peer.outgoing())
+        with pytest.raises(HandshakeError) as caught:
+            server.advance()
+        assert caught.value.alert == "no_application_protocol"
+        assert caught.value.message.endswith(r"only 'h2', 'a\n'")
+        assert server.outgoing() == b"\x15\x03\x03\x00\x02\x02\x78"
+        with pytest.raises(LocalProtocolError):
+            server.advance()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 
 import pytest
+from OpenSSL import SSL
 
 from gatepost.tls import openssl
 
@@ -53,6 +55,30 @@ def test_configuration_of_the_operator_wins(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("OPENSSL_CONF")
     assert not openssl.limit_tickets()
     assert b"NumTickets = 3" in openssl.configuration(3)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_configuration_is_there_while_openssl_reads_it_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """Neither the variable nor the descriptor is left to programs that are started later, whatever happens."""
+    read: list[bytes] = []
+
+    def loading(_: int) -> None:
+        with open(os.environ["OPENSSL_CONF"], "rb") as file:
+            read.append(file.read())
+        if fails:
+            raise MemoryError
+
+    monkeypatch.delenv("OPENSSL_CONF", raising=False)
+    monkeypatch.setattr(openssl, "_LOADERS", ())
+    monkeypatch.setattr(SSL, "Context", loading)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(MemoryError) if fails else contextlib.nullcontext():
+        assert openssl.limit_tickets(2)
+    assert read == [openssl.configuration(2)]
+    assert "OPENSSL_CONF" not in os.environ
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_package_gives_its_names_when_they_are_used() -> None:

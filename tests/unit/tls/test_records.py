@@ -145,6 +145,26 @@ def test_endless_message_is_counted_and_not_kept() -> None:
     assert len(side.kept) <= KEPT_LIMIT
 
 
+def test_server_hello_too_short_to_choose_chooses_nothing() -> None:
+    """It ends within its random: the message is told, and no version is made up."""
+    body = b"\x03\x03" + bytes(32)
+    facts = RecordReader().read("server", record(22, b"\x02" + len(body).to_bytes(3) + body))
+    assert facts[-1] == Message("server", "ServerHello", 38, "")
+
+
+def test_message_too_long_to_be_kept_is_told_without_its_details() -> None:
+    """A hello of more than the limit, in two records: its name and length, and nothing is guessed of the rest."""
+    name = b"\x00\x00\x00\x10\x00\x0e\x00\x00\x0bmx.long.tst"
+    for padding, detail in ((10, "server_name mx.long.tst"), (KEPT_LIMIT, "")):
+        extensions = name + b"\x00\x15" + padding.to_bytes(2) + bytes(padding)
+        body = b"\x03\x03" + bytes(32) + b"\x00" + b"\x00\x02\x13\x01" + b"\x01\x00"
+        body += len(extensions).to_bytes(2) + extensions
+        message = b"\x01" + len(body).to_bytes(3) + body
+        records = b"".join(record(22, message[at : at + 9000]) for at in range(0, len(message), 9000))
+        facts = RecordReader().read("client", records)
+        assert facts[-1] == Message("client", "ClientHello", len(message), detail)
+
+
 @given(st.lists(st.tuples(st.sampled_from(["client", "server"]), st.binary(max_size=60)), max_size=12))
 def test_any_octets_give_facts_and_no_exception(said: list[tuple[Sender, bytes]]) -> None:
     """Whatever comes: no exception, and the same facts octet by octet."""

@@ -13,7 +13,7 @@ from gatepost.errors import LocalProtocolError
 from gatepost.testing.ca import TestAuthority
 from gatepost.testing.handshakes import carry, client_side, private_pair, server_side
 from gatepost.tls.contexts import ClientTLS, TLSProfile, client_context, server_contexts
-from gatepost.tls.stream import TLSClosed, TLSStream, error_reason, read_all
+from gatepost.tls.stream import TLSClosed, TLSStream, error_reason
 from gatepost.tls.trust import TrustStore
 
 NAME = "mx.example.test"
@@ -249,29 +249,6 @@ def test_renegotiation_is_refused() -> None:
     peer.bio_write(answer)
     with pytest.raises(SSL.Error, match="renegotiation"):
         peer.do_handshake()
-
-
-def test_read_all_takes_more_than_was_expected() -> None:
-    """A wrong guess loses nothing, even when it is met exactly."""
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    for expected in (7, 100000):
-        connection = SSL.Connection(context)
-        connection.set_connect_state()
-        with pytest.raises(SSL.WantReadError):
-            connection.do_handshake()
-        hello = read_all(connection, expected)
-        assert len(hello) == 5 + int.from_bytes(hello[3:5])
-        assert read_all(connection, expected) == b""
-    connection = SSL.Connection(context)
-    connection.set_connect_state()
-    with pytest.raises(SSL.WantReadError):
-        connection.do_handshake()
-    first = read_all(connection, 100000)
-    connection = SSL.Connection(context)
-    connection.set_connect_state()
-    with pytest.raises(SSL.WantReadError):
-        connection.do_handshake()
-    assert len(read_all(connection, len(first))) == len(first)
 
 
 def test_error_reason_reads_every_shape_of_error() -> None:

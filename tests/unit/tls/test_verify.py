@@ -10,13 +10,17 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gatepost.errors import LocalProtocolError, VerificationError
-from gatepost.testing.ca import DAY, BrokenHash, Issued, TestAuthority, key_for, self_signed
+from gatepost.testing.ca import DAY, BrokenHash, Issued, TestAuthority, _resign, key_for, self_signed
 from gatepost.tls.trust import TrustStore
 from gatepost.tls.verify import CHAIN_LIMIT, claimed_names, verify_peer
 
 NAME = "mx.example.test"
 AUTHORITY = TestAuthority()
 TRUST = TrustStore([AUTHORITY.certificate])
+USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 
 def judge(issued: Issued, *names: str, trust: TrustStore = TRUST, at: float | None = None) -> str:
@@ -62,7 +66,9 @@ def test_no_certificate_is_a_failure_of_its_own() -> None:
 
 def test_chain_without_end_is_refused() -> None:
     """Only so many certificates are looked at."""
-    der = AUTHORITY.issue(NAME).der * (CHAIN_LIMIT + 1)
+    leaf = AUTHORITY.issue(NAME)
+    assert judge(Issued(leaf.certificate, leaf.key, leaf.chain * CHAIN_LIMIT)) == "verified"
+    der = leaf.der * (CHAIN_LIMIT + 1)
     with pytest.raises(VerificationError, match="a chain of"):
         verify_peer(der, trust=TRUST, names=(NAME,), purpose="server", at=time.time())
 
@@ -76,10 +82,33 @@ def test_octets_that_are_no_certificate_are_malformed() -> None:
     assert claimed_names(()) == ()
 
 
+def test_names_that_are_claimed_are_the_leafs() -> None:
+    """Not those of an authority that came with it."""
+    leaf, other = AUTHORITY.issue(NAME), AUTHORITY.issue("other.example.test")
+    assert claimed_names((*leaf.der, *other.der)) == (NAME,)
+
+
 def test_names_that_cannot_be_read_are_malformed() -> None:
     """A subjectAltName with octets that are no name."""
     extension = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x03\x82\x01\xff")
     assert judge(AUTHORITY.issue(extra=[(extension, False)])) == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("names", "common_name", "words"),
+    [
+        (("other.example.test", "192.0.2.9"), NAME, "is for other.example.test, 192.0.2.9, not for"),
+        ((), "mx.example.test\n250 ok", r"its CN alone says mx.example.test\n250 ok, and only a subjectAltName"),
+        ((), "", "is for no name at all, not for mx.example.test"),
+    ],
+)
+def test_wrong_name_says_which_names_there_are(names: tuple[str, ...], common_name: str, words: str) -> None:
+    """Those that count; a common name as what does not, escaped and cut; or that there is none."""
+    issued = AUTHORITY.issue(*names, common_name=common_name)
+    with pytest.raises(VerificationError) as caught:
+        verify_peer(issued.der, trust=TRUST, names=(NAME,), purpose="server", at=time.time())
+    assert caught.value.reason == "wrong-name"
+    assert words in caught.value.message
 
 
 def test_signature_that_does_not_fit_is_a_bad_signature() -> None:
@@ -111,6 +140,25 @@ def test_other_root_at_the_end_of_the_chain_is_untrusted() -> None:
     issued = stranger.issue(NAME)
     chain = Issued(issued.certificate, issued.key, (issued.certificate, stranger.certificate))
     assert judge(chain) == "untrusted"
+    with pytest.raises(VerificationError, match=r"\(certificate 1 of the chain\)$"):
+        verify_peer(chain.der, trust=TRUST, names=(NAME,), purpose="server", at=time.time())
+
+
+def test_fault_of_the_leaf_is_told_without_its_place() -> None:
+    """Of an authority its place in the chain is told, as above; the leaf needs none."""
+    with pytest.raises(VerificationError, match=r"^certificate has expired$"):
+        verify_peer(
+            AUTHORITY.issue(NAME, not_after=AUTHORITY.now - DAY).der,
+            trust=TRUST, names=(NAME,), purpose="server", at=time.time(),
+        )  # fmt: skip
+
+
+def test_signature_without_a_hash_is_as_good_as_any() -> None:
+    """Ed25519 signs the octets themselves (RFC 8410)."""
+    authority = TestAuthority("an Ed25519 authority", key=key_for("ed25519 authority", "ed25519"))
+    middle = authority.intermediate("a P-256 one below")
+    trust = TrustStore([authority.certificate])
+    assert judge(authority.issue(NAME), trust=trust) == judge(middle.issue(NAME), trust=trust) == "verified"
 
 
 @pytest.mark.parametrize(
@@ -194,10 +242,35 @@ def test_broken_signature_algorithms_are_refused(broken: BrokenHash) -> None:
     assert judge(authority.issue(NAME, broken_hash=broken), trust=trust) == "weak-signature"
 
 
-def test_key_usage_that_is_not_for_tls_is_refused() -> None:
-    """A leaf that may only encipher data."""
-    usage = x509.KeyUsage(False, False, False, True, False, False, False, False, False)
-    assert judge(AUTHORITY.issue(NAME, key_usage=usage)) == "wrong-purpose"
+def test_only_the_signature_of_an_authority_we_trust_is_nobodys_business() -> None:
+    """A root's SHA-1 says nothing; an intermediate's may be forged, and a leaf's, though it is trusted itself."""
+    root = TestAuthority("an RSA authority", key=key_for("rsa authority", "rsa2048"))
+    broken_root = _resign(root.certificate, root.key, "sha1")
+    middle = root.intermediate("an intermediate with a broken signature")
+    broken_middle = _resign(middle.certificate, root.key, "sha1")
+    leaf = middle.issue(NAME)
+    below = Issued(leaf.certificate, leaf.key, (leaf.certificate, broken_middle))
+    broken_leaf = root.issue(NAME, broken_hash="sha1")
+    assert judge(root.issue(NAME), trust=TrustStore([broken_root])) == "verified"
+    assert judge(below, trust=TrustStore([root.certificate])) == "weak-signature"
+    assert judge(below, trust=TrustStore([broken_middle])) == "verified"
+    assert judge(broken_leaf, trust=TrustStore([broken_leaf.certificate])) == "weak-signature"
+
+
+@pytest.mark.parametrize(
+    ("usage", "verdict"),
+    [
+        ("digital_signature", "verified"),
+        ("key_encipherment", "verified"),
+        ("key_agreement", "verified"),
+        ("data_encipherment", "wrong-purpose"),
+        ("crl_sign", "wrong-purpose"),
+    ],
+)
+def test_key_usage_must_be_one_of_tls(usage: str, verdict: str) -> None:
+    """A leaf that may only encipher data, or sign lists, speaks no TLS (RFC 5280 §4.2.1.3)."""
+    allowed = dict.fromkeys(USAGES, False) | {usage: True}
+    assert judge(AUTHORITY.issue(NAME, key_usage=x509.KeyUsage(**allowed))) == verdict
 
 
 def test_long_valid_leaf_is_judged_at_its_edges() -> None:

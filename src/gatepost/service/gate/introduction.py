@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from gatepost.service.gate.link import Client
+from gatepost.tls.credential import read_certificate
 from gatepost.wire.proxy import LOCAL_V2, UNKNOWN_V1, header_v1, header_v2
 from gatepost.wire.proxy_vectors import connection_vector, tls_vectors
 from gatepost.wire.upgrade import Origin, TLSEvidence
@@ -54,7 +54,7 @@ def _common_name(evidence: TLSEvidence) -> str:
     if not evidence.peer_chain:
         return ""
     try:
-        subject = x509.load_der_x509_certificate(evidence.peer_chain[0]).subject
+        subject = read_certificate(evidence.peer_chain[0]).subject
         names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except ValueError:
         return ""
