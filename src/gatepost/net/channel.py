@@ -181,7 +181,8 @@ class SecureChannel:
             receiver.data_received(text)
         # The answers to key updates, or an alert: also beside text that needs no answer, or they would pile up here,
         # where no limit sees what a peer does not read.
-        self.transport.write(stream.outgoing())
+        if out := stream.outgoing():
+            self.transport.write(out)
         if stream.closed is not None:
             self._ended(stream.closed)
 

@@ -73,7 +73,8 @@ class ServedConnection(ABC):
     def wait(self, seconds: float, phase: str) -> None:
         """The peer has this long to get on."""
         self._phase = phase
-        self.deadline = min(self._time() + seconds, self.last_call)
+        deadline, last = self._time() + seconds, self.last_call
+        self.deadline = deadline if deadline < last else last
 
     def hold(self) -> None:
         """Nothing is expected of the peer now: we are working."""

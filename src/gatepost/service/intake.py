@@ -27,8 +27,8 @@ Enqueue: TypeAlias = Callable[[Sequence[NewMessage]], None]
 SLOW_SECONDS: Final = 0.005  # mean commit time above which commits leave the loop
 FAST_SECONDS: Final = 0.002  # and below which they come back
 _GROUP: Final = 500  # messages a transaction
-_QUIET: Final = 3  # turns of the loop without a new message that end the wait for more
-_TURNS: Final = 24  # turns of the loop, at most, in which a group may grow
+_QUIET: Final = (3, 16)  # turns of the loop without a new message that end the wait: behind a small group, a big one
+_TURNS: Final = 96  # turns of the loop, at most, in which a group may grow
 _WEIGHT: Final = 0.1  # of the newest sample in the running mean
 
 
@@ -42,8 +42,8 @@ class Intake:
     """
 
     __slots__ = (
-        "_busy", "_committed", "_enqueue", "_loop", "_mean", "_observe", "_quiet", "_seen", "_thread", "_threaded",
-        "_turns", "_waiting",
+        "_busy", "_committed", "_enqueue", "_loop", "_mean", "_observe", "_patience", "_quiet", "_seen", "_thread",
+        "_threaded", "_turns", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +60,7 @@ class Intake:
         self._observe = observe
         self._waiting: list[tuple[NewMessage, Done]] = []
         self._quiet = 0  # turns in which nothing came
+        self._patience = _QUIET[0]  # how many of them are waited for
         self._seen = 0  # messages that waited when we last looked
         self._turns = 0  # for which a group may still be waited for
         self._busy = False
@@ -86,8 +87,8 @@ class Intake:
     def _gather(self) -> None:
         """Commit after turns of the loop in which nothing more came, or after the last that may be waited for.
 
-        Under load each further turn brings the messages of more sessions into the same sync; without load the next
-        turn is there at once, and brings nothing.
+        Under load each further turn brings the messages of more sessions into the same sync, so a big group lets the
+        next one wait longer; without load the next turn is there at once, and brings nothing.
         """
         self._seen, self._turns, self._quiet = 0, _TURNS, 0
         self._loop.call_soon(self._look)
@@ -95,7 +96,7 @@ class Intake:
     def _look(self) -> None:
         waiting = len(self._waiting)
         self._quiet = 0 if waiting > self._seen else self._quiet + 1
-        if self._quiet < _QUIET and waiting < _GROUP and self._turns and not self._busy:
+        if self._quiet < self._patience and waiting < _GROUP and self._turns and not self._busy:
             self._seen = waiting
             self._turns -= 1
             self._loop.call_soon(self._look)
@@ -111,6 +112,8 @@ class Intake:
 
     def _next_group(self) -> list[tuple[NewMessage, Done]]:
         group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+        few, many = _QUIET
+        self._patience = min(few + len(group) // 2, many)
         return group
 
     def _commit(self) -> None:

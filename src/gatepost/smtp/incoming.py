@@ -19,7 +19,7 @@ from gatepost.errors import GatepostError, LocalProtocolError
 from gatepost.smtp.session import SecureSession, Session
 from gatepost.wire.smtp.address import Mailbox
 from gatepost.wire.smtp.events import MailParameters, RcptParameters
-from gatepost.wire.smtp.received import protocol_keyword, received
+from gatepost.wire.smtp.received import Received, protocol_keyword
 
 HIGH_WATER: Final = 1 << 18  # octets that wait unread before the sender is slowed
 READ_LIMIT: Final = 1 << 26  # of ``read``, where no other is given
@@ -142,17 +142,16 @@ class IncomingMessage:
             tls=evidence is not None,
             authenticated=user is not None,
         )
-        return received(
+        trace = Received(
             session.origin,
             evidence,
             hello=session.hello,
             protocol=keyword,
             hostname=self.hostname,
-            message_id=self.id,
-            date=formatdate(localtime=True),
-            recipient=str(self.recipients[0]) if len(self.recipients) == 1 else None,
             identity=user,
         )
+        only = str(self.recipients[0]) if len(self.recipients) == 1 else None
+        return trace.field(self.id, formatdate(localtime=True), only)
 
     # For the conversation
 

@@ -61,7 +61,10 @@ class Header:
         if not _FIELD.match(section):
             section = b""  # the content begins with its body
         # Readers take blanks before a colon (RFC 5322 §4.5.2, obsolete syntax), so here they are none.
-        self._text = _BLANKS_BEFORE_COLON.sub(rb"\1:", b"\r\n" + section)
+        text = b"\r\n" + section
+        if b" :" in section or b"\t:" in section:
+            text = _BLANKS_BEFORE_COLON.sub(rb"\1:", text)
+        self._text = text
         self._low = self._text.lower()
 
     @property
@@ -102,7 +105,7 @@ class Header:
         for value in self.values(name):
             try:
                 addresses = [address for _, address in getaddresses([value])]
-            except (MessageError, ValueError, UnicodeError):
+            except (MessageError, ValueError, UnicodeError, RecursionError):  # the last for comments in comments
                 return None
             if not addresses or not all("@" in address for address in addresses):
                 return None

@@ -142,6 +142,7 @@ class SecureSession(Session):
             self._decided("login", "accept", self._login.told[0], subject=user)
         self._login = None
         self._user = self._connection.record.user = user
+        self._traces.clear()
         self._connection.last_call = float("inf")
         self._engine.authenticated(user)
 

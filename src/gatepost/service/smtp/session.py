@@ -24,7 +24,7 @@ from gatepost.service.smtp.transaction import AcceptedRecipient, Additions, Tran
 from gatepost.smtp.conversation import PROGRESS, Conversation
 from gatepost.wire.smtp import events, reply
 from gatepost.wire.smtp.address import Mailbox, parse_mailbox
-from gatepost.wire.smtp.received import protocol_keyword, received
+from gatepost.wire.smtp.received import Received, protocol_keyword
 from gatepost.wire.smtp.reply import TOO_MANY_ERRORS, Reply
 from gatepost.wire.smtp.server import PlainServer, SecureServer
 from gatepost.wire.upgrade import TLSEvidence
@@ -38,7 +38,7 @@ SYNC_LIMIT: Final = 1 << 22  # octets of a file that a fast disk syncs while the
 class Session(Conversation):
     """What both sessions do: everything but the upgrade and the login. See ``plain`` and ``secure``."""
 
-    __slots__ = ("_accepted", "_hello", "_refused", "_transaction", "_user")
+    __slots__ = ("_accepted", "_hello", "_refused", "_traces", "_transaction", "_user")
 
     _connection: Connection
 
@@ -51,6 +51,7 @@ class Session(Conversation):
         self._transaction: Transaction | None = None
         self._accepted = 0  # recipients, in all transactions
         self._refused = 0  # commands
+        self._traces: dict[str, Received] = {}  # by keyword; of the hello and the login that are
 
     def _idle(self) -> bool:
         return self._transaction is None
@@ -64,6 +65,7 @@ class Session(Conversation):
 
     def _on_hello(self, event: events.Hello) -> None:
         self._hello = self._connection.record.helo = event.name
+        self._traces.clear()
         self._abandon()
 
     def _on_reset(self, event: events.Reset) -> None:
@@ -154,40 +156,45 @@ class Session(Conversation):
             self._refuse(refusals.CANNOT_STORE)
             return
         only = str(transaction.recipients[0].mailbox) if len(transaction.recipients) == 1 else None
-        engine, evidence, user = self._engine, self._evidence(), self._user
-        trace = received(
-            connection.origin,
-            evidence,
-            hello=self._hello,
-            protocol=protocol_keyword(
-                engine.profile.dialect,
-                extended=engine.extended,
-                utf8=transaction.parameters.smtputf8,
-                tls=evidence is not None,
-                authenticated=bool(user),
-            ),
-            hostname=config.hostname,
-            message_id=identifier,
-            date=date_line(),
-            recipient=only,
-            identity=user or None,
-        )
         transaction.begin(
             identifier,
             writer,
             Additions(
-                trace=trace,
+                trace=self._trace(utf8=transaction.parameters.smtputf8).field(identifier, date_line(), only),
                 complete=connection.port.complete,
                 message_id_domain=config.hostname,
                 hops=config.limits.received_hops,
             ),
         )
-        transaction.origin = _origin_line(connection.origin.peer[0], user)
+        transaction.origin = _origin_line(connection.origin.peer[0], self._user)
         if transaction.leads_to(connection.port.services.directory.reflector):
-            transaction.origin = arrival_line(connection, evidence, hello=self._hello, user=user)
+            transaction.origin = arrival_line(connection, self._evidence(), hello=self._hello, user=self._user)
         self._in_content = True
         self._progress = PROGRESS
         self._engine.answer(reply.DATA_GO_AHEAD)
+
+    def _trace(self, *, utf8: bool) -> Received:
+        """What makes the trace field of this session's messages."""
+        engine, evidence, user = self._engine, self._evidence(), self._user
+        keyword = protocol_keyword(
+            engine.profile.dialect,
+            extended=engine.extended,
+            utf8=utf8,
+            tls=evidence is not None,
+            authenticated=bool(user),
+        )
+        trace = self._traces.get(keyword)
+        if trace is None:
+            connection = self._connection
+            trace = self._traces[keyword] = Received(
+                connection.origin,
+                evidence,
+                hello=self._hello,
+                protocol=keyword,
+                hostname=connection.port.services.config.hostname,
+                identity=user or None,
+            )
+        return trace
 
     def _on_content(self, event: events.Content) -> None:
         transaction = self._transaction

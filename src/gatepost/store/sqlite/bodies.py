@@ -178,7 +178,7 @@ class BodyFileWriter:
         self._pieces: list[bytes] = []
         self._pending = 0
         self._descriptor = -1
-        self._digest = hashlib.sha256()
+        self._digest: hashlib._Hash | None = None  # of a file; a row needs none
         self._look_at = 0
         self.length = 0
 
@@ -210,6 +210,7 @@ class BodyFileWriter:
             witness(Moment.BODY_SYNCED)
         self._files.await_commit(self._name, self._descriptor)
         self._descriptor = -1
+        assert self._digest is not None
         return FileBody(self._name, self.length, self._digest.hexdigest())
 
     def discard(self) -> None:
@@ -233,8 +234,9 @@ class BodyFileWriter:
                 self._files.check_room()
             if self._descriptor < 0:
                 self._descriptor = _create(self._path)
+            digest = self._digest = self._digest or hashlib.sha256()
             for piece in self._pieces:
-                self._digest.update(piece)
+                digest.update(piece)
             _write_all(self._descriptor, self._pieces)
         except StoreFault:
             self.discard()

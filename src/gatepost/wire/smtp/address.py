@@ -10,6 +10,7 @@ Source routes (``<@a,@b:user@c>``) are read and dropped, as RFC 5321 §3.6.1 all
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from gatepost.errors import ProtocolError
 LOCAL_LIMIT: Final = 256  # RFC 5321 §4.5.3.1.1 asks for 64; variable envelope return paths are longer
 DOMAIN_LIMIT: Final = 255  # RFC 5321 §4.5.3.1.2
 LABEL_LIMIT: Final = 63  # RFC 1035 §2.3.4
+_KEPT: Final = 1024  # addresses that are read and written once: a mailbox here gets much mail, a list sends much
 _DISTINCT: Final = frozenset("\u00df\u03c2")  # RFC 5892 §2.6: valid though case folding would change them
 _WORD_CATEGORIES: Final = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})  # RFC 5892 §2.1
 
@@ -37,7 +39,7 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 _AT_DOMAIN: Final = r"@(?:[^\x00-,/:-@\[-^`{-\x7f]++|\[[^\]@\s]++\])"  # letters, digits, dot, hyphen, underscore
 _SOURCE_ROUTE: Final = re.compile(rf"{_AT_DOMAIN}(?:,{_AT_DOMAIN})*+:")
 # RFC 5321 §4.1.2: sub-domain, with the underscore that is found in practice; dots and hyphens are checked apart
-_DOMAIN: Final = re.compile(r"[a-z0-9_.-]{1,255}")
+_DOMAIN: Final = re.compile(rf"[a-z0-9_.-]{{1,{DOMAIN_LIMIT}}}")
 _LITERAL_TAG: Final = re.compile(r"IPv6:", re.IGNORECASE)
 
 
@@ -62,8 +64,7 @@ class Mailbox:
     domain: str
 
     def __str__(self) -> str:
-        local = self.local if _DOT_ATOM.fullmatch(self.local) else _quote(self.local)
-        return f"{local}@{self.domain}" if self.domain else local
+        return _spelled(self.local, self.domain)
 
     @property
     def ascii_domain(self) -> str:
@@ -79,6 +80,14 @@ class Mailbox:
         return self.local.isascii() and self.domain.isascii()
 
 
+@functools.lru_cache(_KEPT)
+def _spelled(local: str, domain: str) -> str:
+    """How an address is written on the wire."""
+    spelled = local if _DOT_ATOM.fullmatch(local) else _quote(local)
+    return f"{spelled}@{domain}" if domain else spelled
+
+
+@functools.lru_cache(_KEPT)
 def parse_path(text: str, *, utf8: bool) -> Mailbox | None:
     """Read a path with its angle brackets, as it stands behind ``MAIL FROM:`` and ``RCPT TO:``.
 

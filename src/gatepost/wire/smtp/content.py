@@ -104,6 +104,11 @@ class _Judge:
         return b""
 
 
+def _unstuffed(piece: bytes) -> bytes:
+    """Take the stuffed dots out; ``replace`` would search the piece twice, and take twice as long."""
+    return b"\r\n".join(piece.split(b"\r\n."))
+
+
 @final
 class DotReader(_Judge):
     """Read the content behind DATA."""
@@ -148,11 +153,11 @@ class DotReader(_Judge):
             return b"", position
         piece = buffer[start:stop]
         if self._normalise:
-            piece = piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").replace(b"\r\n.", b"\r\n")
+            piece = _unstuffed(piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
         elif plain:
             return self._judge(piece, plain=True), position
         else:
-            piece = piece.replace(b"\r\n.", b"\r\n")
+            piece = _unstuffed(piece)
         return self._judge(piece), position
 
     def _held(self, buffer: bytes, start: int, stop: int) -> int:

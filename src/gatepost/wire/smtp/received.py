@@ -7,7 +7,7 @@ cut down to an alphabet that cannot end a line, a comment or a clause, and to a 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, final
 
 from gatepost.wire.upgrade import Origin, TLSEvidence
 
@@ -39,43 +39,59 @@ def protocol_keyword(dialect: str, *, extended: bool, utf8: bool, tls: bool, aut
     return _KEYWORDS[dialect, utf8, tls, authenticated]
 
 
-def received(
-    origin: Origin,
-    evidence: TLSEvidence | None,
-    *,
-    hello: str,
-    protocol: str,
-    hostname: str,
-    message_id: str,
-    date: str,
-    recipient: str | None = None,
-    identity: str | None = None,
-    peer_name: str | None = None,
-) -> bytes:
-    """Build the field, folded, its CRLF included.
+@final
+class Received:
+    """The field of one session's messages: what is the same in all of them is built once.
 
     :param origin: where the connection came from.
     :param evidence: what the handshake proved, or None in the clear.
     :param hello: what the peer called itself; a claim.
     :param protocol: the ``with`` keyword, see ``protocol_keyword``.
     :param hostname: our own name.
-    :param message_id: our id of the message.
-    :param date: an RFC 5322 date.
-    :param recipient: the recipient, when there is exactly one; None otherwise (RFC 5321 §7.2).
     :param identity: who logged in, or None.
     :param peer_name: the peer's name in the DNS, when that was looked up.
     """
-    address = origin.peer[0]
-    literal = f"IPv6:{address}" if ":" in address else address
-    parts = [f"Received: from {_safe(hello) or 'unknown'}", f"({_safe(peer_name or 'unknown')} [{_safe(literal)}])"]
-    if evidence is not None:
-        parts += _tls_clause(evidence)
-    if identity is not None:
-        parts.append(f"(authenticated as {_safe(identity)})")
-    parts += (f"by {hostname} (gatepost)", f"with {protocol} id {message_id}")
-    if recipient is not None:
-        parts.append(f"for <{_safe(recipient)}>")
-    return _fold(parts, date)
+
+    __slots__ = ("_column", "_head", "_protocol")
+
+    def __init__(
+        self,
+        origin: Origin,
+        evidence: TLSEvidence | None,
+        *,
+        hello: str,
+        protocol: str,
+        hostname: str,
+        identity: str | None = None,
+        peer_name: str | None = None,
+    ) -> None:
+        address = origin.peer[0]
+        literal = f"IPv6:{address}" if ":" in address else address
+        head = f"Received: from {_safe(hello) or 'unknown'}"
+        parts = [f"({_safe(peer_name or 'unknown')} [{_safe(literal)}])"]
+        if evidence is not None:
+            parts += _tls_clause(evidence)
+        if identity is not None:
+            parts.append(f"(authenticated as {_safe(identity)})")
+        parts.append(f"by {hostname} (gatepost)")
+        column = len(head)
+        for part in parts:
+            head, column = _joined(head, column, part)
+        self._head: Final = head
+        self._column: Final = column
+        self._protocol: Final = protocol
+
+    def field(self, message_id: str, date: str, recipient: str | None = None) -> bytes:
+        """The field of one message, folded, its CRLF included.
+
+        :param message_id: our id of the message.
+        :param date: an RFC 5322 date.
+        :param recipient: the recipient, when there is exactly one; None otherwise (RFC 5321 §7.2).
+        """
+        text, column = _joined(self._head, self._column, f"with {self._protocol} id {message_id}")
+        if recipient is not None:
+            text, _ = _joined(text, column, f"for <{_safe(recipient)}>")
+        return f"{text};\r\n\t{date}\r\n".encode("ascii", "replace")
 
 
 def _tls_clause(evidence: TLSEvidence) -> tuple[str, str, str, str]:
@@ -103,16 +119,10 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub("?", text[:_WORD_LIMIT])
 
 
-def _fold(parts: list[str], date: str) -> bytes:
-    """Join with spaces, and with CRLF and a tab where a line would grow too long (RFC 5322 §2.2.3)."""
-    lines: list[str] = []
-    line = parts[0]
-    for part in parts[1:]:
-        if len(line) + 1 + len(part) > COLUMNS:
-            lines.append(line)
-            line = "\t" + part
-        else:
-            line += " " + part
-    lines.append(line + ";")
-    lines.append(f"\t{date}\r\n")
-    return "\r\n".join(lines).encode("ascii", "replace")
+def _joined(text: str, column: int, part: str) -> tuple[str, int]:
+    """Text and a part behind it, on a line of its own where the line would grow too long (RFC 5322 §2.2.3).
+
+    :param column: how long the last line of the text is; so is the second of what is returned.
+    """
+    column += 1 + len(part)
+    return (f"{text} {part}", column) if column <= COLUMNS else (f"{text}\r\n\t{part}", 1 + len(part))

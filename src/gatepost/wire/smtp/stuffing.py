@@ -65,7 +65,7 @@ class Stuffer:
         begins_with_dot = self._at_line_start and data.startswith(b".")
         self._at_line_start = data.endswith(b"\n")
         if note is not None:
-            data = data.replace(b"\n.", b"\n..")
+            data = b"\n..".join(data.split(b"\n."))  # replace() would search it twice
         return b"." + data if begins_with_dot else data
 
     def finish(self) -> bytes:
@@ -85,20 +85,17 @@ def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     :raises LocalProtocolError: at the first CR or LF that stands alone. What was returned before it was clean.
     """
     stuffer = Stuffer()
-    for chunk in _pieces(chunks):
-        if data := stuffer.stuff(chunk):
-            yield data
+    for chunk in chunks:
+        for piece in (chunk,) if len(chunk) <= PIECE else _pieces(chunk):
+            if data := stuffer.stuff(piece):
+                yield data
     if end := stuffer.finish():
         yield end
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    for chunk in chunks:
-        if len(chunk) <= PIECE:
-            yield chunk
-        else:
-            for start in range(0, len(chunk), PIECE):
-                yield chunk[start : start + PIECE]
+def _pieces(chunk: bytes) -> Iterator[bytes]:
+    for start in range(0, len(chunk), PIECE):
+        yield chunk[start : start + PIECE]
 
 
 def _lone_cr(data: bytes) -> bool:
