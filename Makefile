@@ -22,13 +22,18 @@ SHOW   := { bad=0; while read -r word name rest; do \
 # Tests run in a process for each core, a file in one of them; SIDE_BY_SIDE= for one after the other.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run setup test unit check lint types rules man docs wheel fuzz bench soak clean
+# The packages whose every branch is taken by a test of their own, in tests/unit/NAME.
+COVERED := wire tls policy greylist queue
+
+.PHONY: help run setup test unit check lint types rules spec coverage man docs wheel fuzz bench soak clean
 
 help:
 	@echo "make run      set up and start the server on this machine alone; data in ./data"
 	@echo "make test     set up and run the tests; PYTEST_ARGS='-k upgrade' for some of them"
-	@echo "make check    what CI runs: ruff, mypy --strict, import rules, tests"
+	@echo "make check    what CI runs: ruff, mypy --strict, import rules, clauses, tests"
 	@echo "make unit     the unit tests only"
+	@echo "make spec     look whether every clause of spec/ has its test or its reason"
+	@echo "make coverage look whether every branch of $(COVERED) is taken by a test of theirs"
 	@echo "make docs     write the documents that are made by programs"
 	@echo "make man      write the man pages into docs/man"
 	@echo "make wheel    build the wheel into dist, look whether it is whole, run the examples with it"
@@ -49,7 +54,12 @@ test: $(DEVEL)
 unit: $(DEVEL)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit $(PYTEST_ARGS)
 
-check: lint types rules test
+# The tests of the covered packages run once, counted; `make test` then runs the others.
+check: lint types rules spec coverage
+	$(MAKE) test PYTEST_ARGS="$(COVERED:%=--ignore=tests/unit/%) $(PYTEST_ARGS)"
+
+coverage: $(DEVEL)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(COVERED:%=tests/unit/%) $(COVERED:%=--cov=gatepost.%) --cov-fail-under=100
 
 lint: $(DEVEL)
 	$(BIN)/ruff check .
@@ -59,7 +69,11 @@ types: $(DEVEL)
 	$(BIN)/mypy
 
 rules: $(DEVEL)
-	$(BIN)/python -m pytest -q tests/test_import_rules.py tests/test_spec.py
+	$(BIN)/python -m pytest -q tests/test_import_rules.py
+
+spec: $(DEVEL)
+	$(BIN)/python docs/generate_standards.py --check
+	$(BIN)/python -m pytest -q tests/test_spec.py
 
 man: $(READY)
 	$(BIN)/python docs/generate_man.py docs/man
@@ -67,6 +81,7 @@ man: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate_configuration.py
 	$(BIN)/python docs/generate_api.py
+	$(BIN)/python docs/generate_standards.py
 	$(BIN)/python docs/diagrams.py
 
 wheel: $(READY)

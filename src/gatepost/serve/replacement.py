@@ -1,4 +1,5 @@
-"""Certificates over time: files that were replaced are taken up without being asked, and the end of each is announced.
+"""Certificates over time: files that were replaced are taken up without being asked, the end of each is announced, and
+the keys that protect session tickets do not live for ever.
 
 SECURITY: looks at the files with ``stat``, with the supervisor's rights; ``preparation.prepare`` reads them, as at
 a reload, and what is wrong with them is found there, before a worker is touched.
@@ -16,6 +17,7 @@ from gatepost.errors import GatepostError
 from gatepost.observe.logs import event
 from gatepost.serve.preparation import Prepared
 
+TICKET_KEYS_SECONDS: Final = 7 * DAY  # RFC 9325 §3.4: changed regularly; they live as long as the contexts
 _REPEAT_SECONDS: Final = 3600.0
 
 
@@ -26,12 +28,12 @@ class Replacement:
     :param poll: seconds between two looks at the files.
     """
 
-    __slots__ = ("_asked", "_repeat_at", "_warn_at", "_warned", "_watch", "trouble")
+    __slots__ = ("_asked", "_keys_until", "_repeat_at", "_warn_at", "_warned", "_watch", "trouble")
 
     def __init__(self, poll: float = POLL_SECONDS) -> None:
         self._watch = Watch(poll)
         self._asked = False
-        self._repeat_at = self._warn_at = 0.0
+        self._keys_until = self._repeat_at = self._warn_at = 0.0
         self._warned: Prepared | None = None
         self.trouble: dict[str, Any] | None = None
         """Why replaced files are not in use, for status: ``since``, ``files``, ``reason``, ``hint``."""
@@ -42,11 +44,14 @@ class Replacement:
         return self._watch.next_at
 
     def due(self, prepared: Prepared, now: float) -> bool:
-        """Whether files were replaced that are to be loaded now. Warns of certificates that expire, once a day.
+        """Whether files were replaced that are to be loaded now, or ticket keys are old: loading makes new contexts,
+        and with them new keys. Warns of certificates that expire, once a day.
 
         :param prepared: what is in force.
         :param now: of the monotonic clock.
         """
+        if prepared is not self._warned:
+            self._keys_until = now + TICKET_KEYS_SECONDS
         if prepared is not self._warned or now >= self._warn_at:
             self._warned, self._warn_at = prepared, now + DAY
             if _warn_of_expiry(prepared) and needs_self_signed(prepared.config):
@@ -56,6 +61,10 @@ class Replacement:
             event("certificate.replaced", "notice", files=" ".join(changed))
             self._asked = True
             self.trouble = {"since": time.time(), "files": changed}
+            return True
+        if now >= self._keys_until:
+            self._keys_until = now + _REPEAT_SECONDS  # when loading fails, the earlier ones stay meanwhile
+            event("certificate.ticket-keys", age_days=round(TICKET_KEYS_SECONDS / DAY))
             return True
         if self._watch.same:
             self.trouble = None

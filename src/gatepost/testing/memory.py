@@ -45,7 +45,8 @@ Chunking: TypeAlias = int | Callable[[bytes], Iterable[bytes]] | None
 
 @final
 class ScriptedPeer:
-    """A peer that hears what it must and says what it is told, right or wrong.
+    """A peer that hears what it must and says what it is told, right or wrong. What a client sends as one group is one
+    step of the script: whoever says more before he was answered is found out.
 
     :param script: pairs of what must be heard before what is said. Heard: octets exactly, or a pattern that everything
         heard since the last step must match in full, or ``b""`` for nothing at all. Said: octets, ``b""`` for silence,
@@ -93,6 +94,8 @@ class ScriptedPeer:
             else:
                 raise AssertionError(f"heard {self._heard!r} where the script has {expected!r}")
             self._script.popleft()
+            if said and self._heard:
+                raise AssertionError(f"heard {self._heard!r} before {said!r} was said")
             if said == CLOSE:
                 self.closed = True
             else:
