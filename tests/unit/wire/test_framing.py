@@ -109,6 +109,7 @@ def test_framer_takes_back_what_was_not_used() -> None:
     assert framer.next_line() == b"bc"
 
 
+@pytest.mark.no_cover  # it measures time, and a tracer takes some
 @pytest.mark.parametrize("data", [b"NOOP\r\n", b"\r", b"\n", b"\r\n", b"x", b"\r\r\n"])
 def test_framer_is_linear(data: bytes) -> None:
     """A megabyte of anything, in one piece or dripping, takes well under the time that quadratic work would."""

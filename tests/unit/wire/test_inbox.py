@@ -52,6 +52,16 @@ def test_lines_come_with_their_ends(cuts: int | None) -> None:
     assert run.run(inbox.readline(100, 1)) == b""
 
 
+def test_exactly_as_many_octets_as_asked_for_or_an_error() -> None:
+    """What came before the end stays where it is, for who is content with less."""
+    run, inbox = driver(b"four", 1), Inbox()
+    assert run.run(inbox.read_exactly(2, 1)) == b"fo"
+    with pytest.raises(RemoteProtocolError, match="2 of 3 octets had come"):
+        run.run(inbox.read_exactly(3, 1))
+    assert run.run(inbox.read(9, 1)) == b"ur"
+    assert run.run(inbox.read(9, 1)) == b""
+
+
 @pytest.mark.parametrize("cuts", [None, 1, 3])
 def test_line_limit_counts_the_end(cuts: int | None) -> None:
     """One octet more is refused, whether its end has come or not; nothing more is waited for."""
@@ -149,6 +159,16 @@ def test_standing_lets_one_reader_in_and_nobody_after_the_end() -> None:
     standing.end("another reason")
     with pytest.raises(LocalProtocolError, match="failed"):
         standing.check()
+
+
+def test_standing_ends_with_what_it_came_from() -> None:
+    """Who closes the connection in the clear has closed the private one that it became, and not the other way round."""
+    plain, private = Standing(), Standing()
+    plain.heir = private
+    private.check()
+    plain.end("closed")
+    with pytest.raises(LocalProtocolError, match="closed"):
+        private.check()
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e9])

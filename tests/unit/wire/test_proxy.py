@@ -113,6 +113,15 @@ def test_refuses_the_first_octet_that_is_wrong() -> None:
         reader.feed(b"P")
 
 
+def test_silence_is_no_header_and_half_a_header_has_begun() -> None:
+    """Who waits in vain can say whether anything came at all."""
+    reader = HeaderReader()
+    assert reader.feed(b"") is None
+    assert not reader.begun
+    assert reader.feed(b"PROXY UNK") is None
+    assert reader.begun
+
+
 def test_line_has_at_most_107_octets() -> None:
     """§2.1: with its CRLF; the longest that can be is taken, and one octet more is refused before it ends."""
     longest = b"PROXY UNKNOWN " + b"x" * (V1_LIMIT - 16) + b"\r\n"
@@ -192,6 +201,16 @@ def test_refuses_a_binary_header_that_is_none(header: bytes) -> None:
     """§2.2: versions, commands and families that do not exist, lengths that cannot be, a checksum that is wrong."""
     with pytest.raises(ProxyHeaderInvalid):
         read(header)
+
+
+@pytest.mark.parametrize("cut", range(1, len(binary())))
+def test_binary_header_may_be_cut_anywhere(cut: int) -> None:
+    """§2.2: it is read when all of it is there, and what stands behind it is nobody's before."""
+    reader = HeaderReader()
+    assert reader.feed(binary()[:cut]) is None
+    assert reader.rest == b""
+    assert reader.feed(binary()[cut:] + b"\x16") == Told(2, CLIENT, HERE)
+    assert reader.rest == b"\x16"
 
 
 def test_length_is_refused_before_it_is_waited_for() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from tests.unit.wire.smtp.serving import evidence
 
 from gatepost.errors import LocalProtocolError
 from gatepost.wire.upgrade import (
+    UNCHECKED,
     EarlyHello,
     Origin,
     PassReady,
@@ -98,6 +100,30 @@ def test_constructors_are_closed() -> None:
         TLSEvidence("TLSv1.3", "c", 256, None, None, None, (), Verification("none"), False, None, None, _mint=object())  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError):
         PassReady(ORIGIN, ORIGIN, None, _mint=object())  # type: ignore[arg-type]
+
+
+def test_names_are_a_claim_of_the_certificate_until_they_are_verified() -> None:
+    """What the certificate says is there for logs; what was proved of it is said beside it, and never in its place."""
+    names = ("mx.example.org", "email:alice@example.org")
+    for status in ("untrusted", "verified"):
+        proof = evidence(status=status, names=names)
+        assert proof.peer_names == names
+        assert proof.verification.status == status
+
+
+@pytest.mark.parametrize(
+    ("reason", "unchecked"),
+    [
+        ("", False),
+        ("expired", False),
+        (UNCHECKED, True),
+        (f"{UNCHECKED}: unable to get certificate CRL", True),
+        (f"expired, {UNCHECKED}", False),
+    ],
+)
+def test_revocation_that_is_unknown_is_told_from_every_other_fault(reason: str, unchecked: bool) -> None:
+    """A list that is out of date is the operator's to mend; a certificate with any other fault stays one."""
+    assert Verification("untrusted", reason).unchecked is unchecked
 
 
 BEHIND = Origin(("192.0.2.9", 25), ("192.0.2.2", 2), "backend:mail", 0.0, "c2")

@@ -76,9 +76,11 @@ class CommandReader:
 
     # What the server said
 
-    def go_ahead(self) -> bool:
-        """The server said ``+``; whether anybody waited for it."""
-        return self._move(Step.GO_AHEAD)
+    def go_ahead(self) -> None:
+        """The server said ``+``; where nobody waited for it nothing changes."""
+        self._move(Step.GO_AHEAD)
+        if self.reading is Reading.LITERAL and not self._left:
+            self._move(Step.LITERAL_ENDS)  # {0}
 
     def replied(self, tag: bytes) -> None:
         """The server completed a command. If it is the one that is being read, its rest is not waited for."""
@@ -162,15 +164,9 @@ class CommandReader:
         if not literal.sync and not literal.size:
             self._move(Step.LITERAL_ENDS)
 
-    def _move(self, step: Step) -> bool:
-        """Follow an edge, where there is one; whether there was."""
-        target = READING.next(self.reading, step)
-        if target is None:
-            return False
-        self.reading = target
-        if step is Step.GO_AHEAD and target is Reading.LITERAL and not self._left:
-            self.reading = Reading.ARGUMENTS  # {0}
-        return True
+    def _move(self, step: Step) -> None:
+        """Follow an edge, where there is one."""
+        self.reading = READING.next(self.reading, step) or self.reading
 
     # Secrets
 

@@ -173,16 +173,16 @@ class Engine:
             self._discarded += len(piece.octets)
             if self._discarded > self.profile.early_literal_limit:
                 self._end(b"* BYE [TOOBIG] That literal is too long\r\n", "literal too long")
-        elif isinstance(piece, ArgumentLine):
+        else:
+            assert isinstance(piece, ArgumentLine)  # a command that was refused is asked for no answer
             self._refuse_rest(piece.literal, self._refusal)
 
     def _malformed(self, piece: Malformed) -> None:
         """Nothing behind it can be told apart: answer, and end (RFC 7888 §4 asks for no less)."""
-        first = piece.line.partition(b" ")[0].upper()
         self._events.append(Fault(piece.reason, piece.line))
         self._errors += 1
         self._say(b"%b BAD %b\r\n" % (piece.tag, piece.reason.encode("ascii")))
-        reason = "web request" if first.decode("latin-1") in WEB_WORDS else piece.reason
+        reason = "web request" if piece.tag.decode("latin-1").upper() in WEB_WORDS else piece.reason
         self._end(b"* BYE Closing: what follows cannot be told apart\r\n", reason)
 
     def _no_command(self, command: CommandLine) -> None:

@@ -317,7 +317,6 @@ class ServerEngine:
         """Tell it the lines that are outgoing and that it does not know yet."""
         if said := self._outgoing[self._told :]:
             witness.said(b"".join(said), CHALLENGE)
-        self._told = len(self._outgoing)
 
     def _shown(self, line: bytes) -> bytes:
         """As much of a line as a ``Fault`` may carry: no credentials, and no long text."""

@@ -43,9 +43,20 @@ def test_a_synchronising_literal_waits_for_the_server() -> None:
     (line,) = commands(each, b"a1 APPEND INBOX {5}\r\nhello\r\na2 NOOP\r\n")
     assert isinstance(line, CommandLine)
     assert line.literal == Literal(5, sync=True, binary=False)
-    assert each.go_ahead()
+    each.go_ahead()
     rest = commands(each)
     assert [octets(piece) for piece in rest] == [b"hello", b"\r\n", b"a2 NOOP\r\n"]
+
+
+def test_a_go_ahead_that_nobody_waits_for_changes_nothing() -> None:
+    """Between commands and inside a literal a ``+`` moves nobody: what follows is read as it would have been."""
+    each = reader()
+    each.go_ahead()
+    found = commands(each, b"a1 APPEND x {5+}\r\nab")
+    each.go_ahead()
+    found += commands(each, b"c\r\n\r\na2 NOOP\r\n")
+    assert [octets(piece) for piece in found] == [b"a1 APPEND x {5+}\r\n", b"ab", b"c\r\n", b"\r\n", b"a2 NOOP\r\n"]
+    assert [type(piece) for piece in found] == [CommandLine, LiteralData, LiteralData, ArgumentLine, CommandLine]
 
 
 def test_a_refused_literal_is_a_command() -> None:
@@ -72,6 +83,13 @@ def test_a_literal_that_does_not_wait_follows_at_once() -> None:
     assert isinstance(found[0], CommandLine)
     assert found[0].literal == Literal(14, sync=False, binary=True)
     assert [octets(piece) for piece in found[1:]] == [b"a2 STARTTLS\r\n\0", b" (x)\r\n"]
+
+
+def test_largest_literal_has_63_bits() -> None:
+    """RFC 9051 §9, number64; it is not held, so nothing else bounds it here."""
+    found = commands(reader(), b"a1 APPEND INBOX {9223372036854775807+}\r\nx")
+    assert isinstance(found[0], CommandLine)
+    assert found[0].literal == Literal(9223372036854775807, sync=False, binary=False)
 
 
 def test_empty_literals_are_literals() -> None:
@@ -163,6 +181,16 @@ def test_what_looks_like_a_literal_and_is_none_ends_the_reading(line: bytes) -> 
     assert commands(each, b"a3 NOOP\r\n") == []
 
 
+def test_it_ends_the_reading_behind_a_literal_too() -> None:
+    """A command's later lines are read as strictly as its first one; it is told under the command's tag."""
+    each = reader()
+    found = commands(each, b"a1 LOGIN {3+}\r\nbob x{5}\r\na2 NOOP\r\n")
+    broken = found[-1]
+    assert isinstance(broken, Malformed)
+    assert (broken.reason, broken.tag) == ("no literal can stand there", b"a1")
+    assert commands(each, b"a3 NOOP\r\n") == []
+
+
 @pytest.mark.parametrize(
     "line",
     [b"a1 SELECT foo}", b'a1 SELECT "{5}"', b"a1 SEARCH TEXT {a b}", b'a1 LOGIN "{5}" "\\"{3}"', b"a} NOOP"],
@@ -189,6 +217,14 @@ def test_lines_that_cannot_be_read_end_the_reading(data: bytes, reason: str) -> 
     (found,) = commands(each, data)
     assert isinstance(found, Malformed)
     assert (found.reason, found.tag) == (reason, b"a1")
+
+
+@pytest.mark.parametrize("line", [b'pass"word\0', b"pass(word NOOP\0", b"(a1 NOOP\0", b"\0"])
+def test_what_a_line_begins_with_is_a_tag_only_where_it_ends_like_one(line: bytes) -> None:
+    """Otherwise the answer is nobody's in particular, and says no part of the line back."""
+    (found,) = commands(reader(), line + b"\r\n")
+    assert isinstance(found, Malformed)
+    assert found.tag == b"*"
 
 
 @pytest.mark.parametrize(

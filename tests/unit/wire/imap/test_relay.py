@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from tests.unit.wire.imap.imap_talk import ORIGIN, PROFILE, answer, events_of, hear, relay
 
 from gatepost.errors import LocalProtocolError
+from gatepost.testing.tls import evidence
 from gatepost.wire.imap.client import Opening
 from gatepost.wire.imap.events import Ended, Fault, LoggedIn, LoginFailed, UpgradeAgreed
 from gatepost.wire.imap.passing import PassingServer
-from gatepost.wire.imap.relay import ClearServer
+from gatepost.wire.imap.relay import ClearServer, SecureServer
 from gatepost.wire.imap.states import State
 from gatepost.wire.upgrade import Origin, PlaintextAfterUpgrade, Role
 
@@ -53,6 +56,7 @@ def test_greets_in_our_words_where_the_server_spoke_before_tls() -> None:
         (b"L AUTHENTICATE PLAIN AGJvYgBwdw==\r\n", b"", LoggedIn("bob", "PLAIN")),
         (b"L AUTHENTICATE PLAIN\r\n", b"AGJvYgBwdw==\r\n", LoggedIn("bob", "PLAIN")),
         (b"L AUTHENTICATE PLAIN ====\r\n", b"", LoggedIn("", "PLAIN")),
+        (b"L AUTHENTICATE PLAIN AGJvY\r\n", b"", LoggedIn("", "PLAIN")),
         (b"L AUTHENTICATE cGxhaW4\r\n", b"", LoggedIn("", "unknown")),
         (b"L AUTHENTICATE SCRAM-SHA-256 biwsbj1ib2I=\r\n", b"x\r\n", LoggedIn("", "SCRAM-SHA-256")),
     ],
@@ -236,6 +240,59 @@ def test_a_lost_server_is_told_where_that_is_safe(said: bytes, last: bytes) -> N
     (end,) = events_of(engine)
     assert isinstance(end, Ended)
     assert engine.outgoing() == last
+
+
+def test_nothing_is_heard_of_a_server_behind_the_end() -> None:
+    """A connection that breaks, or a server that goes on talking, adds nothing to a conversation that is over."""
+    engine = relay(authenticated=True)
+    hear(engine, b"a LOGOUT\r\n")
+    assert not engine.farewell
+    answer(engine, b"* BYE bye\r\na OK done\r\n")
+    assert engine.farewell
+    engine.outgoing()
+    assert answer(engine, b"* 1 EXISTS\r\n") == []
+    engine.lost("gone")
+    assert (events_of(engine), engine.outgoing()) == ([], b"")
+    late = b"x" * 1000
+    held = sys.getrefcount(late)
+    engine.receive_from_server(late)
+    assert sys.getrefcount(late) == held  # it is not kept
+
+
+def test_what_a_client_says_that_cannot_be_read_ends_it() -> None:
+    """The client is told under its tag; the server hears what was read before, and nothing of the rest."""
+    engine = relay(authenticated=True)
+    events = hear(engine, b"a NOOP\r\nb NOOP\nc NOOP\r\n")
+    assert events == [Fault("bare line feed", b"b NOOP\n"), Ended("bare line feed")]
+    assert engine.outgoing().startswith(b"b BAD bare line feed\r\n* BYE ")
+    assert engine.to_server() == b"a NOOP\r\n"
+
+
+def test_logins_pass_inside_tls() -> None:
+    """With the evidence of the handshake at hand for whoever judges them."""
+    engine = SecureServer(ORIGIN, proof := evidence(), PROFILE)
+    assert engine.evidence is proof
+    engine.opened(Opening(b"", (b"IMAP4rev1",)), greet=False)
+    hear(engine, b"a LOGIN bob pw\r\n")
+    assert answer(engine, b"a OK in\r\n") == [LoggedIn("bob", "LOGIN")]
+
+
+def test_a_command_behind_a_refused_literal_passes() -> None:
+    """The server wants no literal, so the client's next line is a command: both take it for one."""
+    engine = relay(authenticated=True)
+    hear(engine, b"a APPEND x {9}\r\n")
+    answer(engine, b"a NO full\r\n")
+    hear(engine, b"b NOOP\r\n")
+    assert engine.to_server() == b"a APPEND x {9}\r\nb NOOP\r\n"
+    assert engine.pending == 1
+
+
+def test_a_client_that_leaves_inside_a_command_is_not_waited_for() -> None:
+    """The server would wait for the rest of it for ever, whatever else it has to answer."""
+    engine = relay(authenticated=True)
+    hear(engine, b"a NOOP\r\nb APPEND x {9+}\r\nabc")
+    engine.receive_eof()
+    assert events_of(engine) == [Ended("connection lost")]
 
 
 def test_a_client_that_is_done_gets_its_answers() -> None:

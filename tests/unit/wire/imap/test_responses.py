@@ -71,8 +71,20 @@ def test_long_lines_pass_in_pieces() -> None:
     assert not any(isinstance(piece, Tagged) for piece in found[:-1])
 
 
+@pytest.mark.parametrize("before", [b"", b'"a" ', b'"a\\"b" "c" ', b'"{3}" '])
+def test_long_lines_may_announce_a_literal_behind_quoted_strings(before: bytes) -> None:
+    """A quoted string that was closed in a piece that has passed is closed: what the line announces is content."""
+    each = ResponseReader()
+    responses(each, b"* SEARCH " + before + b"x" * 100_000)
+    assert not each.between
+    found = responses(each, b" {9}\r\na1 OK x\r\n)\r\na2 OK\r\n")
+    assert found[-1] == Tagged(b"a2 OK\r\n", b"a2", "OK")
+    assert not any(isinstance(piece, Tagged) for piece in found[:-1])
+
+
 def test_long_statuses_are_refused() -> None:
-    """What must be whole before it passes has a bound."""
+    """What must be whole before it passes has a bound, whether its end has come or not."""
+    assert isinstance(responses(ResponseReader(), b"* OK " + b"x" * (HELD_LIMIT + 1) + b"\r\n")[0], Broken)
     assert isinstance(responses(ResponseReader(), b"* OK " + b"x" * (HELD_LIMIT + 1))[0], Broken)
     assert isinstance(responses(ResponseReader(), b"x" * (HELD_LIMIT + 1))[0], Broken)
 

@@ -81,9 +81,25 @@ def test_drops_long_literals(server: PlainServer) -> None:
     assert server.outgoing().startswith(b"* BYE [TOOBIG]")
 
 
-def test_turns_web_browsers_away(server: PlainServer) -> None:
-    """The first line of a web request ends it."""
-    assert hear(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")[-1] == Ended("web request")
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_turns_web_browsers_away(server: PlainServer, end: bytes) -> None:
+    """The first line of a web request ends it, also where it cannot be read as a line."""
+    assert hear(server, b"GET / HTTP/1.1" + end + b"Host: x\r\n\r\n")[-1] == Ended("web request")
+
+
+def test_what_cannot_be_told_apart_ends_it(server: PlainServer) -> None:
+    """A BAD under the command's tag and a goodbye: of what follows nobody knows where a command begins."""
+    events = hear(server, b"a NOOP\nb STARTTLS\r\nc STARTTLS\r\n")
+    assert events == [Fault("bare line feed", b"a NOOP\n"), Ended("bare line feed")]
+    assert server.outgoing() == b"a BAD bare line feed\r\n* BYE Closing: what follows cannot be told apart\r\n"
+
+
+def test_says_goodbye_once(server: PlainServer) -> None:
+    """A service that shuts down what is over already says nothing more."""
+    server.shutdown("Shutting down")
+    server.shutdown("Shutting down")
+    assert server.outgoing() == b"* BYE [UNAVAILABLE] Shutting down\r\n"
+    assert events_of(server) == [Ended("shutdown")]
 
 
 def test_grants_starttls(server: PlainServer) -> None:

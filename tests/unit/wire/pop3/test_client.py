@@ -107,6 +107,8 @@ def test_stls_that_is_not_listed_is_not_sent() -> None:
     with pytest.raises(StartTLSRefused) as caught:
         driver.run(client.start_tls())
     assert caught.value.reply is None
+    assert caught.value.temporary
+    assert "does not list STLS" in caught.value.message
     assert len(driver.sent) == sent
     assert client.usable
 

@@ -67,6 +67,12 @@ def test_login_passes_and_its_password_is_secret() -> None:
     assert driver.run(relaying.password(Secret("a b  "))).code == "AUTH"
 
 
+def test_quit_brings_the_servers_goodbye() -> None:
+    """As with every command: what the server says of its update is the client's to hear."""
+    relaying, driver = relay((b"QUIT\r\n", b"-ERR [SYS/TEMP] not updated\r\n"))
+    assert driver.run(relaying.quit()) == Reply(False, "not updated", "SYS/TEMP")
+
+
 def test_exchange_passes_step_by_step() -> None:
     """Challenges decoded, responses encoded, an empty one too; and it can be given up."""
     relaying, driver = relay(
@@ -130,6 +136,13 @@ def test_what_stands_behind_an_answer_is_refused(wire: bytes) -> None:
     driver.run(relaying.begin("RETR 1"))
     with pytest.raises(UnexpectedReply):
         read(relaying, driver)
+
+
+def test_what_stands_behind_a_refusal_is_refused_too() -> None:
+    """Lines behind -ERR are no content, and nobody's answer."""
+    relaying, driver = relay((b"RETR 1\r\n", b"-ERR no\r\n+OK 7\r\n"))
+    with pytest.raises(UnexpectedReply):
+        driver.run(relaying.begin("RETR 1"))
 
 
 @pytest.mark.parametrize("answer", [b"+OK 1\r\n+OK 2\r\n", b"-ERR\r\nx"])

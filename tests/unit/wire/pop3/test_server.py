@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.unit.wire.pop3.maildrop_talk import ORIGIN, Talk, logged_in, plain, profile, secure, signs
+from tests.unit.wire.shown import Shown
 
 from gatepost.errors import LocalProtocolError
 from gatepost.wire.pop3 import reply
@@ -20,7 +21,7 @@ from gatepost.wire.pop3.events import (
     Undelete,
 )
 from gatepost.wire.pop3.reply import Reply
-from gatepost.wire.pop3.server import PlainServer
+from gatepost.wire.pop3.server import PlainServer, SecureServer
 from gatepost.wire.pop3.states import State
 
 
@@ -324,33 +325,11 @@ def test_memory_is_bounded_while_a_line_has_no_end() -> None:
     assert len(talk.of(Fault)) == 1
 
 
-class Order:
-    """A witness that keeps what it is shown, in its order."""
-
-    def __init__(self) -> None:
-        self.seen: list[bytes] = []
-
-    def heard(self, line: bytes, hidden_from: int | None = None) -> None:
-        self.seen.append(b"C " + line)
-
-    def said(self, lines: bytes, challenge: bytes) -> None:
-        self.seen += [b"S " + line for line in lines.split(b"\r\n")[:-1]]
-
-    def passed(self, speaker: str, octets: bytes, *, message: bool = True) -> None:
-        self.seen.append(b"D " + octets)
-
-    def passed_all(self, *, whole: bool = True) -> None:
-        self.seen.append(b"E")
-
-    def broke(self, error: Exception) -> None:
-        raise error
-
-
 @pytest.mark.parametrize("exact", [True, False])
 def test_witness_is_shown_the_order_of_the_wire(exact: bool) -> None:
     """A message stands behind its +OK and before what is said next, though all of it leaves in one write."""
     talk = logged_in()
-    engine, witness = talk.engine, Order()
+    engine, witness = talk.engine, Shown()
     engine.witness = witness
     engine.receive(b"RETR 1\r\nSTAT\r\n")
     assert isinstance(engine.next_event(), Retrieve)
@@ -368,3 +347,47 @@ def test_witness_is_shown_the_order_of_the_wire(exact: bool) -> None:
         b"C RETR 1", b"S +OK here", b"D one\r\n", b"D two\r\n", b"E", b"C STAT", b"S +OK 1 10",
         b"C NOOP", b"S +OK Done",
     ]  # fmt: skip
+
+
+def test_witness_is_shown_no_part_of_a_login() -> None:
+    """The words of an exchange are hidden, also where they are too long to be read; that it is given up is shown."""
+    talk = secure(silent=True, auth_mechanisms=("PLAIN",))
+    talk.engine.witness = witness = Shown()
+    assert isinstance(talk.engine, SecureServer)
+    for said in (b"AGFsaWNlAHNlY3JldA==", b"A" * 20000, b"*"):
+        talk.say(b"AUTH PLAIN\r\n")
+        talk.engine.challenge(b"who?")
+        talk.run()
+        talk.say(said + b"\r\n")
+        if talk.engine.waiting:
+            talk.engine.answer(reply.AUTH_FAILED)
+        talk.run()
+    assert [line for line in witness.seen if line[:4] != b"S -E"] == [
+        b"C AUTH PLAIN***", b"S + ***", b"C ***",
+        b"C AUTH PLAIN***", b"S + ***", b"C ***",
+        b"C AUTH PLAIN***", b"S + ***", b"C *",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [(b"CAPA 1\rx", b"C CAPA 1\r"), (b"PASS sec\rret", b"C PASS***"), (b"sec ret\xff\r", b"C sec***")],
+)
+def test_witness_is_shown_of_a_line_that_cannot_be_read_what_carries_no_credentials(line: bytes, shown: bytes) -> None:
+    """The beginning of a known command is evidence; what may be a password is not."""
+    talk = secure()
+    talk.engine.witness = witness = Shown()
+    talk.say(line + b"\r\n")
+    assert witness.seen[0] == shown
+
+
+def test_witness_is_told_that_a_message_stays_without_its_end() -> None:
+    """A transcript does not take half a message for a whole one."""
+    talk = logged_in(silent=True)
+    talk.engine.witness = witness = Shown()
+    talk.say(b"RETR 1\r\n")
+    talk.engine.begin_multiline("here")
+    talk.engine.multiline(b"one\r\n")
+    talk.engine.shutdown()
+    talk.run()
+    assert witness.seen == [b"C RETR 1", b"S +OK here", b"D one\r\n", b"E half"]

@@ -82,10 +82,16 @@ def test_server_serves_nothing_before_tls(command: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [b"x LOGIN {5}\r\n", b"x LOGIN {11+}\r\n", b"STARTTLS\r\n", b"* STARTTLS\r\n", b"\r\n"]
-)
+    "command",
+    [
+        b"x LOGIN {5}\r\n", b"x LOGIN {11+}\r\n", b"x LOGIN bob x{5}\r\n", b"x LOGIN {-1}\r\n",
+        b"STARTTLS\r\n", b"* STARTTLS\r\n", b"\r\n",
+    ],
+)  # fmt: skip
 def test_server_never_reads_a_literal_as_a_command(command: bytes) -> None:
-    """Octets of a literal stand behind their line: the conversation is over before they are read."""
+    """Octets of a literal stand behind their line: the conversation is over before they are read. So it is where a
+    client may mean a literal and the grammar has none.
+    """
     said, peer = served("imap", command + b"y STARTTLS\r\n")
     assert said[1].startswith(b"* BYE")
     assert peer.granted is None

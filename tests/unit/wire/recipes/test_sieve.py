@@ -20,6 +20,7 @@ GO = (b"STARTTLS\r\n", b"OK\r\n")
         LIST + b"OK (WARNINGS) {5}\r\nready\r\n",
         LIST + b'"OWNER" {7}\r\na\r\nOK\r\n\r\nOK\r\n',
         LIST + b'"A" {3+}\r\nabc\r\nok\r\n',
+        LIST + b'"A" {4096}\r\n' + b"a" * 4096 + b"\r\nOK\r\n",
     ],
 )
 def test_client_hears_capabilities_and_literals_to_their_end(greeting: bytes) -> None:
@@ -50,7 +51,7 @@ def test_client_gives_up_where_tls_is_not_offered_or_refused(script: list[tuple[
 
 @pytest.mark.parametrize(
     "answer",
-    [b"OKAY\r\n", b"\r\n", b"+OK\r\n", b'"STARTTLS"\r\nOK\r\n', b"OK {99999}\r\n", b"OK {2}\r\n", b'"\\"" ""\r\n'],
+    [b"OKAY\r\n", b"\r\n", b"+OK\r\n", b'"STARTTLS"\r\nOK\r\n', b"OK {4097}\r\n", b"OK {2}\r\n", b'"\\"" ""\r\n'],
 )
 def test_client_takes_nothing_else_for_a_go_ahead(answer: bytes) -> None:
     """Capabilities belong inside TLS; a literal has a length that is possible."""

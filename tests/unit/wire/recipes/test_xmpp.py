@@ -63,6 +63,22 @@ def test_client_gives_up_where_tls_is_not_offered_or_refused(script: list[tuple[
 
 
 @pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (b"<stream:error><host-unknown xmlns='x'/></stream:error>", "host-unknown"),
+        (b"<stream:error><conflict xmlns='x'>why</conflict></stream:error>", "conflict"),
+        (b"<stream:error/>", "an error"),
+        (b"<stream:error></stream:error>", "an error"),
+    ],
+)
+def test_client_tells_the_condition_of_a_stream_error(error: bytes, words: str) -> None:
+    """RFC 6120 §4.9.2: its name is what an operator looks up; an error without one is still told as one."""
+    with pytest.raises(UpgradeRefused) as refused:
+        ask("xmpp", (OPENING, HEADER + error))
+    assert refused.value.words == words
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         b"<proceed/>", b"<message><proceed/></message>", b"<proceed xmlns='x'/>", STARTTLS, FEATURES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.wire.smtp.serving import evidence
 
 from gatepost.errors import LocalProtocolError
 from gatepost.testing.tls import secure_streams
@@ -81,3 +82,9 @@ def test_both_ends_of_a_handshake_see_the_same_bindings() -> None:
     client, server = (bindings_of(stream.evidence) for stream in secure_streams())
     assert client == server
     assert list(client) == ["tls-exporter", "tls-server-end-point"]
+
+
+def test_binding_that_a_handshake_does_not_give_is_not_there() -> None:
+    """TLS 1.2 without the extended master secret has no exporter, a server without a certificate no end point."""
+    assert list(bindings_of(evidence())) == ["tls-exporter"]
+    assert bindings_of(evidence(binding=False)) == {}

@@ -186,6 +186,7 @@ def test_server_takes_the_users_own_name_as_authorization_identity() -> None:
     [
         (b"", FailureKind.MALFORMED),
         (b"p=AAAA", FailureKind.MALFORMED),
+        (b"c=biws,p=AAAA", FailureKind.MALFORMED),
         (b"c=biws,r=%N,p=AAAA", FailureKind.MALFORMED),
         (b"c=biws,r=%N,p=@@@@", FailureKind.MALFORMED),
         (b"c=biws,r=%N", FailureKind.MALFORMED),
@@ -228,6 +229,10 @@ def test_server_is_called_in_order() -> None:
         engine.step(b"c=biws")
     with pytest.raises(LocalProtocolError):
         engine.verified(True)
+    begun = server()
+    begun.step(None)
+    with pytest.raises(LocalProtocolError):
+        begun.step(None)  # an initial response is missing once
 
 
 @pytest.mark.parametrize("nonce", ["short", "a" * 17, "a" * 17 + ",", "a" * 20 + " ", "a" * 20 + "\u00e9", "a" * 600])

@@ -95,6 +95,33 @@ def test_a_refusal_of_starttls_says_whether_it_may_pass(reply: bytes, temporary:
     assert quitting is not None and quitting.code == 221
 
 
+@pytest.mark.parametrize("said", [b"250 ok\r\n", b"354 go on\r\n", b"221 bye\r\n"])
+def test_an_answer_to_starttls_that_is_neither_yes_nor_no_ends_it(said: bytes) -> None:
+    """Nobody knows whether the server waits for a ClientHello: nothing more is said to it."""
+    client, driver = ready((b"STARTTLS\r\n", said))
+    with pytest.raises(UnexpectedReply, match="neither"):
+        driver.run(client.start_tls())
+    assert not client.usable
+
+
+@pytest.mark.parametrize("said", [b"220 mx\r\n", b"354 go on\r\n"])
+def test_a_hello_is_accepted_by_250_and_nothing_else(said: bytes) -> None:
+    """RFC 5321 §4.3.2: what another code lists is not believed, and nothing is sent after it."""
+    client, driver = plain(), MemoryDriver(ScriptedPeer((b"", b"220 mx\r\n"), (EHLO, said)))
+    driver.run(client.greeting())
+    with pytest.raises(UnexpectedReply, match="EHLO is not 250"):
+        driver.run(client.hello())
+    assert not client.usable
+
+
+def test_a_server_that_says_421_unasked_is_named() -> None:
+    """RFC 5321 §3.8: it may at any time; the command is not sent, and who reads the error knows that it may pass."""
+    client, driver = ready((b"NOOP\r\n", b"250 ok\r\n421 4.3.2 shutting down\r\n"))
+    with pytest.raises(UnexpectedReply, match="closes the connection") as caught:
+        driver.run(client.noop())
+    assert caught.value.reply is not None and caught.value.reply.code == 421
+
+
 def test_starttls_that_is_not_listed_is_not_sent() -> None:
     """The refusal has no reply, because nothing was asked."""
     client, driver = ready(listed=b"250 mx\r\n")
@@ -102,6 +129,8 @@ def test_starttls_that_is_not_listed_is_not_sent() -> None:
     with pytest.raises(StartTLSRefused) as caught:
         driver.run(client.start_tls())
     assert caught.value.reply is None
+    assert caught.value.temporary
+    assert "does not list STARTTLS" in caught.value.message
     assert len(driver.sent) == sent
     assert client.usable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -19,6 +20,7 @@ GROUP = MAIL + ONE + TWO + b"DATA\r\n"
 TEXT = b"Subject: x\r\n\r\n.dot\r\n"
 WIRE = b"Subject: x\r\n\r\n..dot\r\n.\r\n"
 ENVELOPE = Envelope("a@example.org", (EnvelopeRecipient("b@example.com"), EnvelopeRecipient("c@example.com")))
+AGAIN = b"RSET\r\n" + MAIL + ONE + b"DATA\r\n"
 SINGLE = Envelope("a@example.org", (EnvelopeRecipient("b@example.com"),))
 
 
@@ -63,6 +65,7 @@ def test_without_pipelining_each_command_waits_for_its_reply() -> None:
     found = driver.run(client.submit(ENVELOPE, [TEXT]))
     assert [reply.code for reply in found.replies] == [250, 550]
     assert found.stages == ("content", "RCPT")
+    assert driver.sent[1:] == [MAIL, ONE, TWO, b"DATA\r\n", WIRE]
     assert peer.finished
 
 
@@ -152,6 +155,41 @@ def test_421_decides_for_the_undecided_and_closes(script: tuple[tuple[bytes, byt
     assert not client.usable
 
 
+def test_what_stands_behind_a_verdict_takes_nothing_back() -> None:
+    """The message is delivered; that the server is leaving is found before anything else is said to it."""
+    client, driver, _ = ready(
+        (MAIL + ONE + b"DATA\r\n", b"250 m\r\n250 r\r\n354 d\r\n"), (WIRE, b"250 queued\r\n421 4.4.2 idle\r\n")
+    )
+    assert driver.run(client.submit(SINGLE, [TEXT])).delivered
+    sent = len(driver.sent)
+    with pytest.raises(UnexpectedReply, match="closes the connection"):
+        driver.run(client.noop())
+    assert len(driver.sent) == sent
+
+
+@pytest.mark.parametrize("listed", ["PIPELINING", "SIZE"])
+@pytest.mark.parametrize(
+    ("replies", "step"),
+    [
+        ([b"354 m\r\n"], "MAIL"),
+        ([b"250 m\r\n", b"354 r\r\n"], "RCPT"),
+        ([b"250 m\r\n", b"250 r\r\n", b"250 d\r\n"], "DATA"),
+        ([b"250 m\r\n", b"250 r\r\n", b"354 d\r\n", b"354 c\r\n"], "the end of the message"),
+    ],
+)
+def test_a_reply_that_cannot_answer_its_command_decides_nothing(replies: list[bytes], step: str, listed: str) -> None:
+    """Neither yes nor no: the recipient stays in the queue, and the connection is not used again."""
+    said = [MAIL, ONE, b"DATA\r\n", WIRE]
+    script = list(zip(said, replies, strict=False))
+    if listed == "PIPELINING":
+        script = [(b"".join(said[:3]), b"".join(replies[:3])), *script[3:]]
+    client, driver, _ = ready(*script, listed=listed)
+    with pytest.raises(UnexpectedReply, match=f"the reply to {step}"):
+        driver.run(client.submit(SINGLE, [TEXT]))
+    assert client.decided == (None,)
+    assert not client.usable
+
+
 def test_too_many_recipients_may_be_tried_again() -> None:
     """RFC 5321 §4.5.3.1.10: 552 to RCPT is 452, unless its enhanced code says another thing."""
     client, driver, _ = ready(
@@ -174,6 +212,7 @@ def test_long_groups_are_cut_into_windows() -> None:
     client, driver, peer = ready(*script)
     found = driver.run(client.submit(envelope, [TEXT]))
     assert sum(reply.code == 250 for reply in found.replies) == 200
+    assert driver.sent[1:] == [heard for heard, _ in script]
     assert found.stages[149:199] == ("RCPT",) * 50
     assert peer.finished
 
@@ -182,7 +221,7 @@ def test_a_refused_sender_stops_a_long_group() -> None:
     """The second window is not sent."""
     envelope = Envelope("a@example.org", tuple(EnvelopeRecipient(f"u{n}@example.com") for n in range(150)))
     client, driver, _ = ready()
-    driver.peer = peer = ScriptedPeer((b"MAIL", b"550 no\r\n" + b"503 no\r\n" * 99))
+    driver.peer = peer = ScriptedPeer((re.compile(rb"MAIL.*", re.DOTALL), b"550 no\r\n" + b"503 no\r\n" * 99))
     assert driver.run(client.submit(envelope, [TEXT])).stages == ("MAIL",) * 150
     assert peer.transcript.count(b"RCPT") == 99
     assert b"DATA" not in peer.transcript
@@ -418,7 +457,7 @@ def test_421_to_a_lone_dot_or_to_rset_closes() -> None:
     found = driver.run(client.submit(ENVELOPE, [TEXT]))
     assert [reply.code for reply in found.replies] == [550, 550]
     assert not client.usable
-    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n503 d\r\n"), (b"RSET\r\n", b"421 bye\r\n"))
+    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n503 d\r\n"), (AGAIN, b"421 bye\r\n"))
     driver.run(client.submit(ENVELOPE, [TEXT]))
     assert driver.run(client.submit(SINGLE, [TEXT])).replies[0].code == 421
     assert not client.usable
@@ -426,7 +465,7 @@ def test_421_to_a_lone_dot_or_to_rset_closes() -> None:
 
 def test_a_server_that_does_not_reset_is_left() -> None:
     """RFC 5321 §4.1.1.5: it must, so nobody knows which transaction would take the message."""
-    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n503 d\r\n"), (b"RSET\r\n", b"500 what\r\n250 m\r\n"))
+    client, driver, _ = ready((GROUP, b"250 m\r\n550 r\r\n550 r\r\n503 d\r\n"), (AGAIN, b"500 what\r\n250 m\r\n"))
     driver.run(client.submit(ENVELOPE, [TEXT]))
     with pytest.raises(UnexpectedReply):
         driver.run(client.submit(SINGLE, [TEXT]))

@@ -125,6 +125,7 @@ def test_content_comes_in_bounded_pieces() -> None:
     assert b"".join(pieces) == body.replace(b"\r\n.", b"\r\n")
 
 
+@pytest.mark.no_cover  # it measures time, and a tracer takes some
 @pytest.mark.parametrize("line", [b"x" * 76 + b"\r\n", b"\r\n", b"..\r\n", b".\r", b"\r", b"\n.", b"\r\n."])
 @pytest.mark.parametrize("normalise", [False, True])
 def test_content_is_linear(line: bytes, normalise: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.wire.smtp.serving import ORIGIN, Talk, accept, evidence, profile
 
@@ -118,6 +120,33 @@ def test_a_hello_that_is_accepted_drops_the_transaction() -> None:
     talk.run()
     assert talk.last() == ContentAborted()
     assert (talk.engine.state, talk.engine.recipients) == (State.READY, 0)
+
+
+@pytest.mark.parametrize(
+    ("added", "complaint"),
+    [
+        ({"keywords": ("xlower",)}, "no EHLO keyword"),
+        ({"keywords": ("X ",)}, "no EHLO keyword"),
+        ({"keywords": ("X\r\n250 Y",)}, "no EHLO keyword"),
+        ({"keywords": ("X " + "a" * 200,)}, "no EHLO keyword"),
+        ({"keywords": ("STARTTLS",)}, "the server's own"),
+        ({"keywords": ("SIZE 1",)}, "the server's own"),
+        ({"keywords": ("X 1", "X 2")}, "twice"),
+        ({"verbs": frozenset({"XY"})}, "no command word"),
+        ({"verbs": frozenset({"X Y Z"})}, "no command word"),
+        ({"verbs": frozenset({"STARTTLS"})}, "not an extension's to define"),
+        ({"verbs": frozenset({"LHLO"})}, "not an extension's to define"),
+        ({"verbs": frozenset({"POST"})}, "not an extension's to define"),
+        ({"mail_parameters": frozenset({"X=1"})}, "no parameter's keyword"),
+        ({"rcpt_parameters": frozenset({"-X"})}, "no parameter's keyword"),
+        ({"mail_parameters": frozenset({"AUTH"})}, "not an extension's to define"),
+        ({"rcpt_parameters": frozenset({"ORCPT"})}, "not an extension's to define"),
+    ],
+)
+def test_what_the_grammar_forbids_and_what_is_the_engines_is_no_extension(added: Any, complaint: str) -> None:
+    """An extension cannot break a reply, take a command over, or promise what the engine does not keep."""
+    with pytest.raises(LocalProtocolError, match=complaint):
+        Extensions(**added)
 
 
 def test_sums_of_extensions_name_nothing_twice() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import binascii
+
 import pytest
 
 from gatepost.errors import LocalProtocolError
@@ -217,10 +219,11 @@ def test_reset_forgets_the_recipients() -> None:
 
 
 def test_login_that_is_too_long_is_not_sent() -> None:
-    """RFC 4954 §4: 12288 octets."""
-    relay, driver = relaying()
+    """RFC 4954 §4: 12288 octets, in Base64."""
+    relay, driver = relaying((binascii.b2a_base64(b"x" * 9216, newline=False) + b"\r\n", b"535 5.7.8 no\r\n"))
     with pytest.raises(LocalProtocolError):
-        driver.run(relay.respond(b"x" * 9300))
+        driver.run(relay.respond(b"x" * 9217))
+    assert driver.run(relay.respond(b"x" * 9216)).code == 535
 
 
 def test_words_of_a_server_that_was_not_asked_can_be_heard() -> None:

@@ -60,6 +60,7 @@ def test_reply_knows_its_class() -> None:
     assert reply.DATA_GO_AHEAD.positive
     assert reply.TLS_UNAVAILABLE.temporary
     assert not reply.SYNTAX.positive
+    assert not Reply(400, "", "Not now").positive
     assert not reply.SYNTAX.temporary
     assert str(Reply(550, "5.1.1", ("No", "one"))) == "550 5.1.1 No one"
 

@@ -52,6 +52,9 @@ def test_greeting_names_the_service() -> None:
     assert engine.outgoing() == b"220 mx.example.org ESMTP gatepost\r\n"
     with pytest.raises(LocalProtocolError):
         engine.greet()
+    engine = PlainServer(ORIGIN, profile(banner="ESMTP at your service"))
+    engine.greet()
+    assert engine.outgoing() == b"220 mx.example.org ESMTP at your service\r\n"
 
 
 def test_nothing_is_parsed_before_the_greeting() -> None:
@@ -331,6 +334,7 @@ def test_lost_connection_ends_the_session(said: bytes) -> None:
     assert not talk.of(ContentAborted)
 
 
+@pytest.mark.no_cover  # it measures time, and a tracer takes some
 def test_segment_of_ten_thousand_commands_is_served_without_recursion() -> None:
     """A packet of short lines costs what its length costs."""
     talk = plain()
@@ -369,7 +373,10 @@ def test_profile_refuses_settings_that_cannot_be() -> None:
         {"hostname": ""},
         {"hostname": "ü"},
         {"starttls": False, "require_tls": True},
-        {"line_limit": 100},
+        {"line_limit": 509},
+        {"max_errors": -1},
+        {"max_recipients": 0},
+        {"max_size": 0},
     ):
         with pytest.raises(LocalProtocolError):
             profile(**settings)

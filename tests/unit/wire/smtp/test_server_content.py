@@ -236,6 +236,8 @@ def test_lmtp_message_is_answered_for_each_recipient() -> None:
     talk.engine.answer_each([reply.OK, NO, reply.OK])
     assert codes(talk.run()) == [250, 452, 250]
     assert talk.engine.state is State.READY
+    with pytest.raises(LocalProtocolError):
+        talk.engine.answer_each([])
 
 
 def test_lmtp_engine_answers_for_each_recipient_too() -> None:

@@ -73,6 +73,20 @@ def test_content_can_be_refused_while_it_comes(chunks: bool) -> None:
     assert codes(talk.say(b"MAIL FROM:<a@b>\r\n")) == [250]
 
 
+def test_first_refusal_of_content_stays() -> None:
+    """Whatever is found out later, the client hears what was wrong first."""
+    talk = opened(plain())
+    talk.say(b"DATA\r\na\r\n")
+    talk.engine.refuse_content(LATER)
+    talk.engine.refuse_content(Reply(554, "5.6.0", "Never"))
+    assert talk.say(b".\r\n") == LATER.octets
+    broken = opened(plain())
+    assert broken.say(b"DATA\r\na\nb\r\n").startswith(b"354")
+    broken.engine.refuse_content(LATER)
+    assert broken.say(b".\r\n") == reply.BARE_CONTENT_END.octets
+    assert broken.last() == ContentEnds(reply.BARE_CONTENT_END)
+
+
 def test_content_is_refused_only_while_it_comes_and_with_a_refusal() -> None:
     """Not before, not with 250, not with 421, which ends the session."""
     talk = opened(plain())

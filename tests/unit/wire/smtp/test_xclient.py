@@ -44,6 +44,7 @@ def test_what_is_not_named_stays() -> None:
         "192.0.2.1", 25000, "", "ESMTP", "far.example", "ann+x@far.example"
     )
     assert parse("XCLIENT", "PORT=[UNAVAILABLE] DESTADDR=192.0.2.2", ANN).port == 0
+    assert parse("XCLIENT", "ADDR=[TEMPUNAVAIL]", ANN).address == ""
     assert parse("XFORWARD", "IDENT=x SOURCE=remote") == Told(source="REMOTE")
 
 
