@@ -1,202 +1,185 @@
-"""What goes wrong: each fault is a coroutine that causes it, waits a little, and undoes what can be undone."""
+"""What goes wrong: each fault is a coroutine that causes it, waits a little, and undoes what can be undone.
+
+A fault counts only when it bit. What shows that stands beside it in ``FAULTS``: an event that the server must have
+logged, or what its clients were told.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import json
 import os
 import resource
 import signal
-import socket
-import subprocess
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from peers import Seen, half_open, unanswered
+from server import Server
 from traffic import World
 
-from gatepost.testing.ca import TestAuthority
-from gatepost.testing.dns import FakeDNS
 
-HELLO: Final = bytes.fromhex("16030100c8010000c40303")  # the beginning of a ClientHello
-STEPS: Final = (
-    (),
-    (b"EHLO staller\r\n",),
-    (b"EHLO staller\r\n", b"STARTTLS\r\n"),
-    (b"EHLO staller\r\n", b"STARTTLS\r\n", HELLO),
-    (b"EHLO staller\r\n", b"MAIL FROM:<slow@elsewhere.test>\r\n"),
-    (b"EHLO staller\r\n", b"MAIL FROM:<slow@elsewhere.test>\r\n", b"RCPT TO:<user0@mx.test>\r\n", b"DATA\r\n",
-     b"Subject: never\r\n\r\nended"),
-)  # fmt: skip
-HALF_OPEN: Final = 1000
-STALLED: Final = 120
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong.
 
-
-@dataclass(slots=True)
-class Server:
-    """``gatepost serve``, from outside.
-
-    :param process: the supervisor.
-    :param config: its configuration.
-    :param data: its directory, on a small file system of its own where ``small`` is true.
+    :param name: in words.
+    :param cause: causes it; False when it did not come about.
+    :param event: what the log then shows.
+    :param told: the beginning of what clients are told.
     """
 
-    process: subprocess.Popen[bytes]
-    config: Path
-    data: Path
-    small: bool
-    authority: TestAuthority
-    dns: FakeDNS
+    name: str
+    cause: Callable[[Server, World, Seen], Awaitable[bool]]
+    event: str = ""
+    told: str = ""
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[bytes]:
-        """Run one of its commands."""
-        return subprocess.run(
-            [sys.executable, "-m", "gatepost", "--config", str(self.config), *words],
-            capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-
-    async def status(self) -> dict[str, Any]:
-        """What ``gatepost status`` says; empty when nobody answers."""
-        done = await asyncio.to_thread(self.command, "status", "--json")
-        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
-        return found
-
-    async def workers(self) -> list[int]:
-        """The processes that serve."""
-        return [each["pid"] for each in (await self.status()).get("processes", []) if each["pid"]]
+    def bit(self, logged: Counter[str], said: Counter[str]) -> bool:
+        """Whether it showed."""
+        if self.event and not logged[self.event]:
+            return False
+        return any(each.startswith(self.told) for each in said) if self.told else True
 
 
-async def kill(server: Server, world: World) -> str:
-    """A worker dies without a word."""
-    workers = await server.workers()
-    if workers:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(world.chance.choice(workers), signal.SIGKILL)
-    return "a worker was killed"
+async def _kill_worker(server: Server, world: World, seen: Seen) -> bool:
+    return _killed(server, world, server.workers())
 
 
-async def reload(server: Server, world: World) -> str:
-    """The configuration is read again."""
+async def _kill_delivery(server: Server, world: World, seen: Seen) -> bool:
+    workers = server.workers()
+    return _killed(server, world, [pid for pid in workers if server.history.roles[pid].startswith("delivery")])
+
+
+def _killed(server: Server, world: World, pids: list[int]) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        if pids:
+            os.kill(world.chance.choice(pids), signal.SIGKILL)
+    return bool(pids)
+
+
+async def _kill_supervisor(server: Server, world: World, seen: Seen) -> bool:
+    await server.kill_supervisor(workers=False)
+    return True
+
+
+async def _kill_all(server: Server, world: World, seen: Seen) -> bool:
+    await server.kill_supervisor(workers=True)
+    return True
+
+
+async def _reload(server: Server, world: World, seen: Seen) -> bool:
     await asyncio.to_thread(server.command, "reload")
-    return "reloaded"
+    return True
 
 
-async def certificate(server: Server, world: World) -> str:
-    """The certificate is replaced, in place."""
-    pem = server.config.parent / "server.pem"
+async def _certificate(server: Server, world: World, seen: Seen) -> bool:
+    """Replaced in place: first by one that is damaged, which must be refused, then by a good one."""
+    pem = server.place / "server.pem"
     fresh = pem.with_suffix(".new")
-    server.authority.issue("mx.test").write(fresh)
+    fresh.write_bytes(pem.read_bytes()[: world.chance.randint(100, 900)])
+    fresh.chmod(0o600)
     fresh.replace(pem)
-    return "the certificate was replaced"
+    await asyncio.sleep(world.chance.uniform(0, 8))
+    server.authority.issue("mx.test").write(fresh)
+    fresh.chmod(0o600)
+    fresh.replace(pem)
+    return True
 
 
-async def stall(server: Server, world: World) -> str:
-    """Peers stop at every step there is, and stay."""
-    connections = await asyncio.gather(
-        *(_open(world, STEPS[number % len(STEPS)]) for number in range(STALLED)), return_exceptions=True
-    )
-    await asyncio.sleep(3)
-    _close(connections)
-    return f"{STALLED} peers stalled"
+async def _half_open(server: Server, world: World, seen: Seen) -> bool:
+    await half_open(world, seen)
+    return True
 
 
-async def half_open(server: Server, world: World) -> str:
-    """Handshakes that are begun by the thousand."""
-    connections: list[Any] = []
-    for _ in range(HALF_OPEN // 100):
-        opening = (_open(world, (b"EHLO half\r\n", b"STARTTLS\r\n", HELLO)) for _ in range(100))
-        connections += await asyncio.gather(*opening, return_exceptions=True)
-    await asyncio.sleep(2)
-    _close(connections)
-    return f"{HALF_OPEN} handshakes were left half open"
-
-
-async def disk(server: Server, world: World) -> str:
-    """The disk is full for a while."""
+async def _disk(server: Server, world: World, seen: Seen) -> bool:
     if not server.small:
-        return ""
+        return False
     path = server.data / "filling"
 
     def fill() -> None:
-        with path.open("wb") as file, contextlib.suppress(OSError):
+        with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            free = os.statvfs(server.data)
+            os.posix_fallocate(file.fileno(), path.stat().st_size, max(free.f_bavail - 8, 1) * free.f_frsize)
             while True:
-                file.write(b"\0" * 65536)
+                file.write(b"\0" * 4096)
 
     try:
-        await asyncio.to_thread(fill)
-        await asyncio.sleep(3)
+        for _ in range(20):  # what others free meanwhile is taken, too
+            await asyncio.to_thread(fill)
+            await asyncio.sleep(0.2)
     finally:
         path.unlink(missing_ok=True)
-    return "the disk was full"
+    return True
 
 
-async def names(server: Server, world: World) -> str:
-    """Name servers fail."""
-    server.dns.fail("elsewhere.test")
-    await asyncio.sleep(4)
-    server.dns.remove("elsewhere.test")
+async def _names_fail(server: Server, world: World, seen: Seen) -> bool:
+    return await _names(server, server.dns.fail, 5)
+
+
+async def _names_silent(server: Server, world: World, seen: Seen) -> bool:
+    return await _names(server, server.dns.silence, 8)
+
+
+async def _names(server: Server, broken: Callable[[str], None], seconds: float) -> bool:
+    server.dns.questions.clear()
+    for name in ("elsewhere.test", "mx.elsewhere.test"):
+        broken(name)
+    await asyncio.sleep(seconds)
+    asked = len(server.dns.questions)
+    for name in ("elsewhere.test", "mx.elsewhere.test"):
+        server.dns.remove(name)
     server.dns.add("elsewhere.test", "MX", "10 mx.elsewhere.test.")
-    return "DNS failed"
+    server.dns.add("mx.elsewhere.test", "A", "127.0.0.1")
+    return asked > 0
 
 
-async def descriptors(server: Server, world: World) -> str:
-    """A worker has no file descriptor left."""
+async def _descriptors(server: Server, world: World, seen: Seen) -> bool:
+    """Each worker has two descriptors left."""
     limited = {}
-    for pid in await server.workers():
+    for pid in server.workers():
         with contextlib.suppress(ProcessLookupError, OSError):
-            used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            used = max(int(each.name) for each in Path(f"/proc/{pid}/fd").iterdir())
             limited[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 2, limited[pid][1]))
-    await asyncio.sleep(3)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 3, limited[pid][1]))
+    unserved = await unanswered(world, 20, 3.0)
     for pid, limits in limited.items():
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-    return "descriptors ran out"
+    return unserved > 0
 
 
-async def clock(server: Server, world: World) -> str:
-    """The clock of the day jumps, an hour ahead and back. Only where the server runs under libfaketime."""
-    path = server.config.parent / "clock"
+async def _clock(server: Server, world: World, seen: Seen) -> bool:
+    """An hour ahead, ten minutes back, and right again. Only where the server's clock can be set (``clock.c``)."""
+    path = server.place / "clock"
     if not path.exists():
-        return ""
-    path.write_text("+3600s\n")
-    await asyncio.sleep(4)
-    path.write_text("-600s\n")
-    await asyncio.sleep(4)
-    path.write_text("+0s\n")
-    return "the clock jumped"
+        return False
+    for offset in (3600, -600, 0):
+        with path.open("r+b") as file:  # in place: it is mapped
+            file.write(offset.to_bytes(8, sys.byteorder, signed=True))
+        await asyncio.sleep(4)
+    return True
 
 
-FAULTS: Final[tuple[Callable[[Server, World], Awaitable[str]], ...]] = (
-    kill, kill, kill, reload, certificate, stall, half_open, disk, names, descriptors, clock,
-)  # fmt: skip
+KILLING: Final = (
+    *4 * (Fault("a worker was killed", _kill_worker, "worker.died"),),
+    *4 * (Fault("the delivery process was killed", _kill_delivery, "worker.died"),),
+    Fault("the supervisor was killed, and a new one started", _kill_supervisor, "soak.killed"),
+    Fault("all processes were killed, and new ones started", _kill_all, "soak.killed"),
+)
+"""Come at any time, in the middle of the others too."""
 
-
-async def _open(world: World, words: tuple[bytes, ...]) -> socket.socket:
-    """A connection from an address of its own that says these words and then nothing."""
-    loop = asyncio.get_running_loop()
-    sock = socket.socket()
-    try:
-        sock.setblocking(False)
-        sock.bind((f"127.0.{world.chance.randint(1, 200)}.{world.chance.randint(2, 250)}", 0))
-        async with asyncio.timeout(5):
-            await loop.sock_connect(sock, ("127.0.0.1", world.ports["mx"]))
-            for word in words:
-                await loop.sock_recv(sock, 4096)
-                await loop.sock_sendall(sock, word)
-    except (OSError, TimeoutError) as error:
-        if not isinstance(error, TimeoutError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            raise
-        if words:
-            sock.close()
-    return sock
-
-
-def _close(connections: list[Any]) -> None:
-    for each in connections:
-        if isinstance(each, socket.socket):
-            each.close()
+FAULTS: Final = (
+    Fault("the configuration was reloaded", _reload, "server.reloaded"),
+    Fault("the certificate was replaced, by a damaged one first", _certificate, "certificate.replaced"),
+    Fault("handshakes were left half open by the thousand", _half_open, "tls.handshake-failed"),
+    Fault("the disk was full", _disk, told="452"),
+    Fault("name servers failed", _names_fail),
+    Fault("name servers said nothing", _names_silent),
+    Fault("descriptors ran out", _descriptors),
+    Fault("the clock jumped an hour ahead, and back", _clock, "delivery.clock"),
+)
+"""Come one after the other."""

@@ -374,6 +374,30 @@ def test_settle_records_a_delivery_whoever_holds_the_lease(store: QueueStore, cl
     store.settle([Settlement(late, delivered())])
 
 
+def test_settle_noted_records_what_a_dead_worker_delivered(store: QueueStore) -> None:
+    """A recipient of it is gone, and the message with the last one; notes about what is gone do nothing."""
+    store.enqueue([message("one", "a.example", "b.example"), message("two", "c.example")])
+    assert store.settle_noted([("one", 1), ("two", 0), ("gone", 0), ("one", 7)]) == 2
+    assert store.show("two") is None
+    assert one(store).destination == "a.example"
+    assert store.settle_noted([("one", 0), ("one", 0), ("one", 1)]) == 1
+    assert store.counts().messages == 0
+    assert store.settle_noted([]) == 0
+
+
+def test_settle_noted_removes_the_body_with_the_message(store: QueueStore) -> None:
+    """A body in a file goes as it does with an outcome."""
+    writer = store.body_writer("m1")
+    writer.write(b"x" * (INLINE_LIMIT + 1))
+    store.enqueue([replace(message("m1", "a.example", "b.example"), body=writer.finish())])
+    lease, *_ = store.lease("w", 10, 60)
+    assert store.settle_noted([("m1", 1)]) == 1
+    assert sum(map(len, store.open_body(lease.message.body))) == INLINE_LIMIT + 1
+    assert store.settle_noted([("m1", 0)]) == 1
+    with pytest.raises(StoreError):
+        store.open_body(lease.message.body)
+
+
 def test_late_delivery_never_touches_another_message(store: QueueStore) -> None:
     """Numbers of messages are not used again, so a stale report cannot remove a newer message."""
     store.enqueue([message("m1")])

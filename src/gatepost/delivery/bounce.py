@@ -24,7 +24,7 @@ from typing import Final, Literal, TypeAlias, final
 
 Action: TypeAlias = Literal["failed", "delayed", "delivered", "relayed"]
 
-_TEXT_LIMIT: Final = 900  # characters kept of what a peer said; with its field name below the 998 of RFC 5322 §2.1.1
+_TEXT_LIMIT: Final = 900  # octets kept of what a peer said; with its field name below the 998 of RFC 6532 §3.4
 _HEADER_LIMIT: Final = 65536  # octets kept of a message's header
 _REPORT_LIMIT: Final = 1000  # recipients that one report lists
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
@@ -175,9 +175,13 @@ def build(
 
 
 def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
-    """Untrusted text as one harmless line: no controls, no line ends, no bidirectional overrides, cut to ``limit``."""
+    """Untrusted text as one harmless line: no controls, no line ends, no bidirectional overrides.
+
+    :param limit: the octets of its UTF-8 form that are kept.
+    """
     text = _UNSAFE.sub(" ", text).strip()
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    octets = text.encode()
+    return text if len(octets) <= limit else octets[: limit - 3].decode(errors="ignore") + "..."
 
 
 def _explanation(subject: Subject, fates: Sequence[Fate], hostname: str, until: float) -> bytes:
@@ -243,9 +247,8 @@ def _typed(address: str, *, utf8: bool) -> str:
         return f"rfc822; {address}"
     if utf8:
         return f"utf-8; {address}"
-    return "utf-8; " + "".join(
-        one if "!" <= one <= "~" and one not in "+=\\" else f"\\x{{{ord(one):02X}}}" for one in address
-    )
+    text = "".join(one if "!" <= one <= "~" and one not in "+=\\" else f"\\x{{{ord(one):02X}}}" for one in address)
+    return "utf-8; " + (text if len(text) <= _TEXT_LIMIT else text[: text.rfind("\\", 0, _TEXT_LIMIT)])
 
 
 def _ascii(text: str, *, utf8: bool) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, final
 
 from gatepost.delivery.bounce import Action
@@ -45,12 +45,14 @@ class Ledger:
     :param tally: counts.
     :param random: a source of numbers in [0, 1), for jitter.
     :param clock: tells the time in seconds since the Unix epoch.
-    :param settled: called after each transaction with the leases that are done.
+    :param noted: called at once with each lease whose delivery is nobody's concern but the queue's.
+    :param settled: called after each transaction with what is done, that whose lease was lost included.
     """
 
     __slots__ = (
         "_clock",
         "_entries",
+        "_noted",
         "_random",
         "_reporter",
         "_schedule",
@@ -70,7 +72,8 @@ class Ledger:
         *,
         random: Callable[[], float],
         clock: Callable[[], float] = time.time,
-        settled: Callable[[list[Lease]], None],
+        noted: Callable[[Lease], None] = lambda lease: None,
+        settled: Callable[[Sequence[Settlement]], None],
     ) -> None:
         self._store = store
         self._schedule = schedule
@@ -78,6 +81,7 @@ class Ledger:
         self._tally = tally
         self._random = random
         self._clock = clock
+        self._noted = noted
         self._settled = settled
         self._entries: list[_Entry] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -95,6 +99,8 @@ class Ledger:
         settlement = self._judge(lease, outcome, now)
         action = self._action(settlement, now, handed_on=handed_on)
         final, protection = settlement.outcome, outcome.protection
+        if final.result is Result.DELIVERED and action is None and answer is None:
+            self._noted(lease)
         event(
             "delivery.attempt", queue_id=lease.message.id, status=_STATUS[final.result], to=f"<{lease.address}>",
             relay=outcome.remote or "none", delay=round(now - lease.message.received_at, 3), attempt=lease.attempts,
@@ -155,20 +161,21 @@ class Ledger:
             action = "delayed"
         return action if self._reporter.owes(lease, action) else None
 
-    def _write(self, entries: list[_Entry]) -> list[Lease]:
+    def _write(self, entries: list[_Entry]) -> Sequence[Settlement]:
         """One transaction; those whose lease was lost are left out, and so is what their senders would be told."""
-        all_leases = [settlement.lease for settlement, _, _ in entries]
+        done = settlements = [settlement for settlement, _, _ in entries]
         while entries:
             try:
                 answers = [answer for _, _, answer in entries if answer is not None]
-                self._store.settle([settlement for settlement, _, _ in entries], [*self._bounces(entries), *answers])
+                self._store.settle(settlements, [*self._bounces(entries), *answers])
             except LeaseLost as lost:
                 gone = {id(settlement) for settlement in lost.settlements}
                 event("delivery.lease-lost", "warning", count=len(gone), reason=str(lost), hint=lost.hint)
                 entries = [entry for entry in entries if id(entry[0]) not in gone]
+                settlements = [settlement for settlement, _, _ in entries]
                 continue
             break
-        return all_leases
+        return done
 
     def _bounces(self, entries: list[_Entry]) -> list[NewMessage]:
         grouped: dict[tuple[str, Action], list[tuple[Lease, Outcome]]] = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -35,14 +36,18 @@ class MailboxDelivery:
     :param data: the data directory.
     :param hostname: our name, part of the files' names.
     :param open_body: how the content of a message is read; called in the thread that delivers.
+    :param arrived: called there with each lease whose message can be seen in its mailbox from now on.
     """
 
-    __slots__ = ("_data", "_hostname", "_open_body")
+    __slots__ = ("_arrived", "_data", "_hostname", "_open_body")
 
-    def __init__(self, data: Path, hostname: str, open_body: OpenBody) -> None:
+    def __init__(
+        self, data: Path, hostname: str, open_body: OpenBody, arrived: Callable[[Lease], None] = lambda lease: None
+    ) -> None:
         self._data = data
         self._hostname = hostname
         self._open_body = open_body
+        self._arrived = arrived
 
     def deliver(self, leases: Sequence[Lease]) -> list[Outcome]:
         """Deliver a batch. Blocks.
@@ -65,20 +70,21 @@ class MailboxDelivery:
         message = lease.message
         try:
             root = mailbox_root(self._data, lease.address)
-            header, content = _peek(
+            begin, rest = _peek(
                 (message.body.octets,) if isinstance(message.body, InlineBody) else self._open_body(message.body)
             )
         except LocalProtocolError as error:
             return failed(str(error), enhanced="5.1.3", remote=REMOTE)
         except (GatepostError, OSError) as error:
             return deferred(f"the message's content cannot be read: {error}", enhanced="4.3.0", remote=REMOTE)
-        if _been_here(header, lease.address):
+        if _been_here(begin.partition(_HEADER_END)[0], lease.address):
             return failed(
                 f"mail for {lease.address} loops: it was delivered there before", enhanced="5.4.6", remote=REMOTE
             )
         unique = unique_name(message.received_at, message.id, lease.address, self._hostname)
         added = f"Return-Path: <{message.sender}>\r\nDelivered-To: {lease.address}\r\n"
-        return Delivery(root, chain((added.encode("utf-8", "surrogateescape"),), content), unique, lease.attempts == 1)
+        whole = chain((added.encode("utf-8", "surrogateescape") + begin,), rest)  # in one piece: mostly it is all
+        return Delivery(root, whole, unique, lease.attempts == 1, partial(self._arrived, lease))
 
     def _store(self, batch: Sequence[Delivery]) -> Iterator[Outcome]:
         for result in deliver_many(batch) if batch else ():
@@ -89,17 +95,14 @@ class MailboxDelivery:
 
 
 def _peek(content: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The header section, as far as it is searched, and the whole content again."""
+    """The beginning of the content, with the header section as far as it is searched, and the rest."""
     chunks = iter(content)
-    seen: list[bytes] = []
-    header = b""
+    begin = b""
     for chunk in chunks:
-        seen.append(chunk)
-        header += chunk
-        if _HEADER_END in header or len(header) >= _HEADER_LIMIT:
+        begin += chunk
+        if _HEADER_END in begin or len(begin) >= _HEADER_LIMIT:
             break
-    header, _, _ = header.partition(_HEADER_END)
-    return header, chain(seen, chunks)
+    return begin, chunks
 
 
 def _been_here(header: bytes, address: str) -> bool:

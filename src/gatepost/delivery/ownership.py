@@ -2,17 +2,19 @@
 
 Each worker takes the first free of a row of lock files and is named after it. The kernel drops a lock when its process
 dies, however it dies; so whoever gets a lock knows that the worker of that name is gone, and returns its leases. A
-worker that still drains beside its successor, after a reload, keeps its lock and its leases.
+worker that still drains beside its successor, after a reload, keeps its lock and its leases. The content of the file is
+what its holder noted as delivered (``delivery.notes``).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, final
 
+from gatepost.delivery.notes import Note, Notes
 from gatepost.errors import StoreError
 
 _PLACES: Final = 32  # workers that can live at the same time
@@ -26,7 +28,7 @@ class Ownership:
     :raises StoreError: when there is no free place, or the folder cannot be used.
     """
 
-    __slots__ = ("_descriptor", "_folder", "name")
+    __slots__ = ("_descriptor", "_folder", "name", "notes")
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,6 +38,7 @@ class Ownership:
                 if (descriptor := self._lock(place)) is not None:
                     self._descriptor = descriptor
                     self.name = f"delivery.{place}"
+                    self.notes = Notes(descriptor)
                     return
         except OSError as error:
             raise StoreError(
@@ -43,23 +46,40 @@ class Ownership:
             ) from error
         raise StoreError(f"{folder}: {_PLACES} delivery workers live already", hint="end those that should not")
 
-    def return_leases(self, release_owner: Callable[[str], int]) -> int:
+    def return_leases(
+        self, release_owner: Callable[[str], int], settle_noted: Callable[[Sequence[Note]], int]
+    ) -> tuple[int, int]:
         """Return the leases of workers that are gone: of this name's last holder, and of every name that nobody has.
+        What they had noted as delivered is recorded before. Called once, before anything is delivered under this name.
 
         :param release_owner: ``QueueStore.release_owner``.
-        :return: how many came back.
+        :param settle_noted: ``QueueStore.settle_noted``.
+        :return: how many deliveries were recorded, and how many leases came back.
         """
+        recorded = settle_noted(self.notes.read())
+        self.notes.begin()
         returned = release_owner(self.name)
+        more_recorded, more_returned = self.return_others(release_owner, settle_noted)
+        return recorded + more_recorded, returned + more_returned
+
+    def return_others(
+        self, release_owner: Callable[[str], int], settle_noted: Callable[[Sequence[Note]], int]
+    ) -> tuple[int, int]:
+        """The same for every name but our own: a worker may have ended, and given nothing back, since we began."""
+        recorded = returned = 0
         for place in range(_PLACES):
             name = f"delivery.{place}"
             if name == self.name or not self._path(place).exists():
                 continue
             if (descriptor := self._lock(place)) is not None:
                 try:
+                    notes = Notes(descriptor)
+                    recorded += settle_noted(notes.read())
                     returned += release_owner(name)
+                    notes.discard()
                 finally:
                     os.close(descriptor)
-        return returned
+        return recorded, returned
 
     def close(self) -> None:
         """Give the name up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, final
 
@@ -15,6 +15,7 @@ from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.envelope import Envelope, EnvelopeRecipient
 from gatepost.wire.smtp.envelope import Stage as WireStage
 from gatepost.wire.smtp.reply import Reply
+from gatepost.wire.smtp.transaction import Transaction
 from gatepost.wire.upgrade import TLSEvidence
 
 if TYPE_CHECKING:
@@ -34,18 +35,19 @@ class Again(Enum):
 Verdict: TypeAlias = tuple[Outcome, Again]
 
 
-class _Watched:
-    """Content that knows whether it was read to its end, which is when the final dot goes out."""
+@final
+class Letter:
+    """One message for some of its recipients, made ready for one session.
 
-    __slots__ = ("_content", "ended")
+    :param verdicts: for each recipient what is known without the server, or None.
+    :param transaction: what asks the server about the others; None where there is none.
+    """
 
-    def __init__(self, content: Iterable[bytes]) -> None:
-        self._content = content
-        self.ended = False
+    __slots__ = ("transaction", "verdicts")
 
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._content
-        self.ended = True
+    def __init__(self, verdicts: list[Verdict | None], transaction: Transaction | None) -> None:
+        self.verdicts: Final = verdicts
+        self.transaction: Final = transaction
 
 
 @final
@@ -62,12 +64,14 @@ class Session:
     __slots__ = (
         "_client",
         "_connection",
+        "_messages_limit",
         "capabilities",
         "evidence",
         "idle_since",
         "key",
         "messages",
         "protection",
+        "recipients_limit",
         "remote",
         "tls",
         "usable",
@@ -84,6 +88,9 @@ class Session:
         self._connection = connection
         self._client = client
         self.capabilities = capabilities
+        limits = capabilities.limits  # RFC 9422
+        self.recipients_limit = min(RECIPIENTS, limits.get("RCPTMAX", RECIPIENTS))  # of one transaction
+        self._messages_limit = limits.get("MAILMAX")
         self.remote = remote
         self.protection = protection
         self.evidence = connection.evidence
@@ -98,24 +105,16 @@ class Session:
         """Whether the next message can be tried on it: nothing was broken, and the server has not hung up."""
         return self.usable and not self._connection.closed
 
-    @property
-    def recipients_limit(self) -> int:
-        """Recipients for one transaction (RFC 9422 RCPTMAX may lower it)."""
-        return min(RECIPIENTS, self.capabilities.limits.get("RCPTMAX", RECIPIENTS))
-
     def messages_limit(self, configured: int) -> int:
         """Messages for this connection (RFC 9422 MAILMAX may lower it)."""
-        return min(configured, self.capabilities.limits.get("MAILMAX", configured))
+        return configured if self._messages_limit is None else min(configured, self._messages_limit)
 
-    async def transfer(
-        self, message: QueuedMessage, leases: Sequence[Lease], content: Iterable[bytes]
-    ) -> list[Verdict]:
-        """Send one message to some of its recipients.
+    def prepare(self, message: QueuedMessage, leases: Sequence[Lease], content: Iterable[bytes]) -> Letter:
+        """Make a message ready for some of its recipients.
 
         :param leases: at most ``recipients_limit``.
-        :return: for each recipient its outcome, and where it may be tried again at once.
+        :raises StoreError: when the content cannot be read.
         """
-        self.messages += 1
         verdicts: list[Verdict | None] = []
         recipients: list[EnvelopeRecipient] = []
         for lease in leases:
@@ -125,24 +124,42 @@ class Session:
                 verdicts.append(None)
             else:
                 verdicts.append((self._own(recipient), Again.LATER))
-        results = iter(await self._submit(message, tuple(recipients), content) if recipients else ())
-        return [next(results) if verdict is None else verdict for verdict in verdicts]
-
-    async def _submit(
-        self, message: QueuedMessage, recipients: tuple[EnvelopeRecipient, ...], content: Iterable[bytes]
-    ) -> list[Verdict]:
-        watched = _Watched(content)
+        if not recipients:
+            return Letter(verdicts, None)
         try:
             envelope = Envelope(
-                message.sender, recipients, message.size, cast(Literal["7BIT", "8BITMIME"], message.eightbit),
-                message.smtputf8, cast(Literal["FULL", "HDRS"] | None, message.ret), message.envid,
+                message.sender, tuple(recipients), message.size, cast('Literal["7BIT", "8BITMIME"]', message.eightbit),
+                message.smtputf8, cast('Literal["FULL", "HDRS"] | None', message.ret), message.envid,
             )  # fmt: skip
-            submission = await self._connection.run(self._client.submit(envelope, watched))
+            return Letter(verdicts, self._client.prepare(envelope, content))
+        except LocalProtocolError as error:
+            own = (self._own(error), Again.LATER)
+            return Letter([own if verdict is None else verdict for verdict in verdicts], None)
+
+    async def transfer(
+        self, letter: Letter, following: Callable[[], Transaction | None] = lambda: None
+    ) -> list[Verdict]:
+        """Send a letter.
+
+        :param following: asked for what comes next on this session when it could go ahead (``carry_out``).
+        :return: for each recipient its outcome, and where it may be tried again at once.
+        """
+        self.messages += 1
+        asked = iter(await self._submit(letter.transaction, following) if letter.transaction is not None else ())
+        return [next(asked) if verdict is None else verdict for verdict in letter.verdicts]
+
+    async def _submit(self, transaction: Transaction, following: Callable[[], Transaction | None]) -> Iterable[Verdict]:
+        count = len(transaction.decided)
+        try:
+            submission = await self._connection.run(self._client.carry_out(transaction, following))
         except LocalProtocolError as error:
             self.usable = self._client.usable
-            return [(self._own(error), Again.LATER)] * len(recipients)
+            return [(self._own(error), Again.LATER)] * count
         except (GatepostError, OSError) as error:
-            return self._broken(error, len(recipients), sent=watched.ended)
+            return self._broken(error, transaction.decided, sent=transaction.ended)
+        except BaseException:  # broken off, or a fault of ours: nobody knows what the server says next
+            self.abort()
+            raise
         self.usable = self._client.usable
         return [
             (self._judge(reply), self._again(reply, stage))
@@ -158,7 +175,7 @@ class Session:
             return Again.LATER
         return Again.AFRESH if reply.code == 421 and stage == "MAIL" and self.messages > 1 else Again.ELSEWHERE
 
-    def _broken(self, error: Exception, count: int, *, sent: bool) -> list[Verdict]:
+    def _broken(self, error: Exception, decided: Sequence[Reply | None], *, sent: bool) -> list[Verdict]:
         """The connection broke. Who was decided before stays decided; all others wait.
 
         When the whole content was sent and its reply is missing, the server may have taken it: no other attempt is made
@@ -170,7 +187,6 @@ class Session:
             error, Stage.TRANSFER, remote=self.remote, tls=self.tls, protection=self.protection
         ).outcome
         again = Again.LATER if sent else Again.AFRESH if self.messages > 1 else Again.ELSEWHERE
-        decided = self._client.decided if len(self._client.decided) == count else (None,) * count
         return [(outcome if reply is None else self._judge(reply), again) for reply in decided]
 
     def _judge(self, reply: Reply) -> Outcome:

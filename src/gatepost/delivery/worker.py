@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import math
 import random
 import signal
@@ -31,7 +32,8 @@ from gatepost.config.policies import route_policy
 from gatepost.config.schema import Config
 from gatepost.delivery.approaches import Approaches
 from gatepost.delivery.attempt import open_session
-from gatepost.delivery.courier import Courier, Job
+from gatepost.delivery.courier import SHORT, Courier
+from gatepost.delivery.lane import Job
 from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.local import MailboxDelivery
 from gatepost.delivery.office import Office
@@ -51,7 +53,7 @@ from gatepost.observe import logs
 from gatepost.observe.logs import event
 from gatepost.observe.shared import Shared
 from gatepost.policy.routes import Way
-from gatepost.queue.item import LOCAL, Lease
+from gatepost.queue.item import LOCAL, Lease, Settlement
 from gatepost.queue.outcome import deferred
 from gatepost.queue.schedule import JITTER, Schedule
 from gatepost.store.interface import QueueStore
@@ -63,7 +65,8 @@ from gatepost.tls.clientfiles import ClientFiles
 LEASE_SECONDS: Final = 300.0
 BATCH: Final = 400  # leases of one transaction
 HELD: Final = 2000  # leases that wait here, in all
-PER_DESTINATION: Final = 500  # of those, for one destination
+PER_DESTINATION: Final = BATCH + SHORT  # of those, for one destination
+_GARBAGE_THRESHOLD: Final = 50_000  # new containers before a collection; deliveries leave no cycles behind
 _LOCAL_BATCH: Final = 64
 _LOCAL_THREADS: Final = 2
 _POLL_SECONDS: Final = 30.0  # the longest sleep; the bell and the due time end it sooner
@@ -80,6 +83,8 @@ def run(config: Config, shared: Shared) -> None:
     :raises ConfigError: when the smarthost's password or the authorities to trust cannot be read.
     :raises StoreError: when the queue cannot be opened.
     """
+    gc.freeze()  # what is there now stays: it need not be walked through again and again
+    gc.set_threshold(_GARBAGE_THRESHOLD, 20, 50)
     loop = new_loop()
     asyncio.set_event_loop(loop)
     queue = SQLiteQueue(config.data)
@@ -133,7 +138,7 @@ class Worker:
         self._local: list[Lease] = []
         self._local_tasks: set[asyncio.Task[None]] = set()
         self._executor = ThreadPoolExecutor(_LOCAL_THREADS, thread_name_prefix="mailbox")
-        self._mailboxes = MailboxDelivery(config.data, config.hostname, store.open_body)
+        self._mailboxes = MailboxDelivery(config.data, config.hostname, store.open_body, self._note)
         self._wake = asyncio.Event()
         self._bell = False
         self._drained = False
@@ -150,7 +155,9 @@ class Worker:
         self._longest_wait = schedule.longest * (1 + JITTER)
         self._ahead = math.inf  # of the clock of the day before the one that only goes on, when last looked at
         chance = random.SystemRandom().random
-        self._ledger = Ledger(store, schedule, reporter, tally, random=chance, settled=self._settled)
+        self._ledger = Ledger(
+            store, schedule, reporter, tally, random=chance, noted=self._note_remote, settled=self._settled
+        )
         files = shared.client_files or ClientFiles()
         approach = approach_of(config, files)
         self._pool = Pool(
@@ -176,7 +183,7 @@ class Worker:
         beside = [loop.create_task(self._renew()), loop.create_task(self._sweep_mailboxes())]
         self._shared.ready()
         try:
-            self._return_leases()
+            await self._return_leases()
             self._sweep_bodies()
             await self._lease_loop()
             await self._finish()
@@ -196,8 +203,7 @@ class Worker:
             return
         while not self._drained:
             try:
-                taken = 0 if self._ledger.stuck else self._take()
-                pause = self._pause(taken)
+                pause = _STORE_RETRY if self._ledger.stuck else self._pause(self._take())
             except StoreError as error:
                 event("delivery.store", "error", reason=str(error), hint=error.hint)
                 pause = _STORE_RETRY
@@ -215,7 +221,7 @@ class Worker:
             leases = self._store.lease(self._owner.name, BATCH, LEASE_SECONDS, destination=LOCAL)
             taken += len(leases)
             self._hand_out(leases)
-        busy = {way for way, courier in self._couriers.items() if courier.waiting >= PER_DESTINATION}
+        busy = {way for way, courier in self._couriers.items() if courier.waiting > SHORT}
         routes = self._office.routes
         if (room := min(HELD - len(self._held), BATCH)) > 0 and not (busy and routes.single):
             exclude = [LOCAL, *routes.leading(busy)]
@@ -328,10 +334,26 @@ class Worker:
 
     # Holding ---------------------------------------------------------------------------------------------------------
 
-    def _settled(self, leases: list[Lease]) -> None:
-        for lease in leases:
-            self._held.pop(id(lease), None)
-        if len(self._held) < HELD // 2:
+    def _note(self, lease: Lease) -> None:
+        """Note a delivery that is still to be recorded. One whose sender is to be told of it is not noted: who takes a
+        note up writes to nobody."""
+        if lease.notify is None:
+            self._owner.notes.add(lease.message.id, lease.position)
+
+    def _note_remote(self, lease: Lease) -> None:
+        if lease.kind != "local":  # that was noted when it arrived
+            self._note(lease)
+
+    def _settled(self, settlements: Sequence[Settlement]) -> None:
+        """Forget leases that are done. More is taken when there is room again; what was deferred may be due next."""
+        before, deferrals = len(self._held), False
+        for settlement in settlements:
+            self._held.pop(id(settlement.lease), None)
+            deferrals = deferrals or settlement.next_attempt is not None
+        self._owner.notes.recorded(
+            (settlement.lease.message.id, settlement.lease.position) for settlement in settlements
+        )
+        if deferrals or not self._held or len(self._held) < HELD // 2 <= before:
             self._wake.set()
 
     async def _renew(self) -> None:
@@ -339,18 +361,21 @@ class Worker:
             await asyncio.sleep(LEASE_SECONDS / 3)
             try:
                 self._store.renew(list(self._held.values()), LEASE_SECONDS)
+                _tell_returned(*self._owner.return_others(self._store.release_owner, self._store.settle_noted))
             except StoreError as error:
                 event("delivery.store", "error", reason=str(error), hint=error.hint)
 
-    def _return_leases(self) -> None:
-        """Take back what dead workers held."""
-        try:
-            returned = self._owner.return_leases(self._store.release_owner)
-        except StoreError as error:
-            event("delivery.store", "error", reason=str(error), hint=error.hint)
+    async def _return_leases(self) -> None:
+        """Take back what dead workers held; nothing is delivered before."""
+        while not self._drained:
+            try:
+                taken_back = self._owner.return_leases(self._store.release_owner, self._store.settle_noted)
+            except StoreError as error:
+                event("delivery.store", "error", reason=str(error), hint=error.hint)
+                await self._sleep(_STORE_RETRY)
+                continue
+            _tell_returned(*taken_back)
             return
-        if returned:
-            event("delivery.returned", "notice", leases=returned, reason="their worker ended without settling them")
 
     def _sweep_bodies(self) -> None:
         """Remove content files that no message names: their writer died before its commit."""
@@ -409,3 +434,9 @@ class Worker:
             async with asyncio.timeout(_QUIT_SECONDS):
                 await asyncio.gather(*(courier.finished() for courier in self._couriers.values()))
                 await self._pool.close()
+
+
+def _tell_returned(recorded: int, returned: int) -> None:
+    if recorded or returned:
+        reason = "their worker ended without settling them"
+        event("delivery.returned", "notice", leases=returned, recorded=recorded, reason=reason)

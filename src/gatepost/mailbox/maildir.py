@@ -25,7 +25,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,12 +48,14 @@ class Delivery(NamedTuple):
     :param unique: its unique name, see ``unique_name``.
     :param first: whether this is surely the first attempt, so that no earlier one is looked for. Looking costs one
         ``stat`` in a mailbox at rest, and a listing of ``new`` and ``cur`` in one that changed since the message came.
+    :param arrived: called when readers can see it, which is before it is sure to survive a power failure.
     """
 
     root: Path
     chunks: Iterable[bytes]
     unique: str
     first: bool = False
+    arrived: Callable[[], None] | None = None
 
 
 class _Written:
@@ -203,6 +205,8 @@ def _finish(
         _abandon(file)
         results[file.index] = _store_error(error, deliveries[file.index].root)
         return
+    if (arrived_here := deliveries[file.index].arrived) is not None:
+        arrived_here()
     os.close(file.descriptor)
     results[file.index] = Path(file.final)
     arrived.setdefault(file.folder, []).append(file.index)

@@ -31,8 +31,8 @@ class _Empty:
 EMPTY: Final = _Empty()
 
 _plain: Final = re.compile(r"[!#-<>-\[\]-~]{1,1024}").fullmatch
-# Printable ASCII (RFC 20) without what quoting needs.
-_SAFE: Final = bytes(octet for octet in range(0x20, 0x7F) if octet not in b'"\\')
+# Printable ASCII (RFC 20) without the backslash.
+_SAFE: Final = bytes(octet for octet in range(0x20, 0x7F) if octet not in b"\\")
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -78,15 +78,20 @@ def _spell(value: object) -> str:
 def text_line(name: str, severity: str, fields: dict[str, object], process: str, stamp: str) -> str:
     """Most lines hold nothing to escape: build the line as if, check it whole (a few passes in C), else go slowly.
 
-    It is as safe as the slow way when it is printable ASCII without quote and backslash, and has exactly the blanks and
-    equal signs that stand between fields.
+    It is as safe as the slow way when it is printable ASCII without backslash, and has exactly the quotes that stand
+    around values with blanks, and the equal signs that stand between fields and in such values.
     """
     parts = [f"{stamp}{process}{name}"]
     add = parts.append
+    quotes = equals = 0
     for key, value in fields.items():
         kind = type(value)
         if kind is str:
-            if value:
+            if " " in value:  # type: ignore[operator]
+                add(f'{key}="{value}"')
+                quotes += 2
+                equals += value.count("=")  # type: ignore[attr-defined]
+            elif value:
                 add(f"{key}={value}")
         elif kind is int:
             add(f"{key}={value}")
@@ -97,14 +102,13 @@ def text_line(name: str, severity: str, fields: dict[str, object], process: str,
         elif value is not None:
             return _careful_text_line(name, severity, fields, process, stamp)
     body = " ".join(parts)
-    count = len(parts) - 1
     if (
         len(body) > VALUE_LIMIT
         or severity != "info"
         or not body.isascii()
         or body.encode().translate(None, _SAFE)
-        or body.count("=") != count
-        or body.count(" ") != count + stamp.count(" ") + process.count(" ")
+        or body.count('"') != quotes
+        or body.count("=") != len(parts) - 1 + equals
     ):
         return _careful_text_line(name, severity, fields, process, stamp)
     return body + "\n"

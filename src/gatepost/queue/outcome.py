@@ -18,6 +18,8 @@ class Result(Enum):
     DEFERRED = "deferred"
     FAILED = "failed"
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python, and each outcome is looked up several times
+
 
 class ResultType(Enum):
     """TLSRPT result types (RFC 8460 §4.3)."""
@@ -82,7 +84,7 @@ class Outcome:
     @property
     def reply(self) -> str:
         """Code, enhanced code and text as one line, those that there are."""
-        return " ".join(part for part in (str(self.code) if self.code else "", self.enhanced, self.text) if part)
+        return " ".join(filter(None, (str(self.code) if self.code else "", self.enhanced, self.text)))
 
 
 def delivered(*, code: int = 250, enhanced: str = "2.0.0", text: str = "", remote: str = "", tls: str = "") -> Outcome:

@@ -112,6 +112,12 @@ class QueueStore(Protocol):
         :raises StoreError: nothing was recorded; call again, or the deliveries will be repeated.
         """
 
+    def settle_noted(self, notes: Sequence[tuple[str, int]]) -> int:
+        """Record deliveries of a worker that died before it settled them; how many were not recorded yet.
+
+        :param notes: ids of messages, and positions of recipients. Those that are gone are left alone.
+        """
+
     def release_expired(self) -> int:
         """Return the leases that have expired; how many. ``lease`` does it too."""
 

@@ -16,6 +16,7 @@ from tests.unit.delivery.scripted import Behaviour, ScriptedServer
 from gatepost.accounts.resolution import NOT_OURS, UNKNOWN, Found, Resolution
 from gatepost.config.schema import Config
 from gatepost.delivery import worker as worker_module
+from gatepost.delivery.notes import Note, Notes
 from gatepost.delivery.ownership import Ownership
 from gatepost.delivery.worker import Worker
 from gatepost.errors import StoreError
@@ -443,6 +444,81 @@ def test_leases_of_a_dead_worker_come_back_at_once(house: House) -> None:
     assert len(server.messages) == 1
 
 
+def test_what_a_killed_worker_delivered_is_not_delivered_again(house: House) -> None:
+    """Not even to a mailbox from which its reader has taken it already; what it had not delivered is."""
+    served, waiting = house.put("a@example.org"), house.put("a@example.org")
+    dead = Ownership(house.data / "queue")
+    assert dead.return_leases(house.queue.release_owner, house.queue.settle_noted) == (0, 0)
+    (lease, _) = house.queue.lease(dead.name, 10, 3600)
+    assert (lease.message.id, lease.position) == (served, 0)
+    dead.notes.add(served, 0)
+    dead.close()
+    house.settle_all(house.config(1), names(), 1)
+    (settled,) = house.queue.settled
+    assert settled.lease.message.id == waiting
+    assert len(list((mailbox_root(house.data, "a@example.org") / "new").iterdir())) == 1
+    assert house.queue.counts().messages == 0
+
+
+def noted_at_settling(house: House, monkeypatch: pytest.MonkeyPatch) -> list[list[Note]]:
+    """What stands in the first worker's notes each time before outcomes are recorded."""
+    found: list[list[Note]] = []
+    settle = Watched.settle
+
+    def look(self: Watched, settlements: Sequence[Settlement], bounces: Sequence[NewMessage] = ()) -> None:
+        found.append(notes_of(house))
+        settle(self, settlements, bounces)
+
+    monkeypatch.setattr(Watched, "settle", look)
+    return found
+
+
+def notes_of(house: House) -> list[Note]:
+    """What stands in the first worker's notes."""
+    with (house.data / "queue" / "delivery-0.lock").open("rb") as file:
+        return Notes(file.fileno()).read()
+
+
+@pytest.mark.parametrize("address", ["a@example.org", "b@example.com"])
+def test_delivery_is_noted_before_it_is_recorded(house: House, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed before the transaction leaves a note, and one that goes on forgets it behind it."""
+    name = house.put(address)
+    noted = noted_at_settling(house, monkeypatch)
+    with ScriptedServer(Behaviour()) as server:
+        house.settle_all(house.config(server.port), names(*ONE), 1)
+    assert noted == [[(name, 0)]]
+    assert notes_of(house) == []
+
+
+@pytest.mark.parametrize("address", ["a@example.org", "b@example.com"])
+def test_delivery_whose_sender_wants_to_know_is_not_noted(
+    house: House, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note is recorded without a word to anybody."""
+    house.put(address, notify="SUCCESS", sender="c@example.com")
+    noted = noted_at_settling(house, monkeypatch)
+    with ScriptedServer(Behaviour()) as server:
+        house.settle_all(house.config(server.port), names(*ONE), 1)
+    assert noted[0] == []
+
+
+def test_nothing_is_delivered_before_the_notes_were_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that cannot be written at the start is waited for."""
+    monkeypatch.setattr(worker_module, "_STORE_RETRY", 0.01)
+    house.put("a@example.org")
+    settle_noted, failures = Watched.settle_noted, [StoreError("the disk is full")] * 2
+
+    def failing(self: Watched, notes: Sequence[tuple[str, int]]) -> int:
+        if failures:
+            assert not house.queue.settled
+            raise failures.pop()
+        return settle_noted(self, notes)
+
+    monkeypatch.setattr(Watched, "settle_noted", failing)
+    assert house.settle_all(house.config(1), names(), 1)["a@example.org"].result is Result.DELIVERED
+    assert not failures
+
+
 def test_what_dead_processes_left_is_swept_at_the_start(house: House) -> None:
     """A body that no message names, and an old file in a mailbox's tmp/; what is young or named stays."""
     orphan = house.data / "queue" / "bodies" / "0123456789abcdef"
@@ -517,9 +593,35 @@ def test_leases_of_a_living_worker_are_left_alone(house: House) -> None:
     assert house.queue.lease(living.name, 10, 3600)
     second = Ownership(house.data / "queue")
     assert second.name != living.name
-    assert second.return_leases(house.queue.release_owner) == 0
+    assert second.return_leases(house.queue.release_owner, house.queue.settle_noted) == (0, 0)
     second.close()
     living.close()
+
+
+def test_leases_of_a_worker_that_ended_later_come_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that drained beside us and could not give back what it held, on a full disk: nobody waits for the expiry."""
+    monkeypatch.setattr(worker_module, "LEASE_SECONDS", 0.3)
+    house.put("a@example.org")
+    draining = Ownership(house.data / "queue")
+    assert house.queue.lease(draining.name, 10, 3600)
+
+    async def go() -> None:
+        house.queue.woken = asyncio.Event()
+        ownership = Ownership(house.data / "queue")
+        worker = Worker(house.config(1), new_shared(), house.queue, find, ownership, resolver=names())
+        running = asyncio.get_running_loop().create_task(worker.run())
+        await asyncio.sleep(0)
+        draining.close()
+        async with asyncio.timeout(20):
+            while not house.queue.settled:
+                worker._wake.set()
+                await asyncio.sleep(0.01)
+            worker.drain()
+            await running
+        ownership.close()
+
+    asyncio.run(go())
+    assert house.queue.outcomes()["a@example.org"].result is Result.DELIVERED
 
 
 def test_lease_is_renewed_while_it_is_held(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

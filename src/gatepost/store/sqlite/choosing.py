@@ -47,9 +47,8 @@ class Chooser:
         if destination is not None:
             choice.take(connection.execute(self._sql["due_at_destination"], (destination, now, window)))
             return choice.places
-        rows = connection.execute(self._sql["due"], (now, window)).fetchall()
-        choice.take(rows)
-        if len(rows) == window and not choice.full:
+        looked_at = choice.take(connection.execute(self._sql["due"], (now, window)))
+        if looked_at == window and not choice.full:
             self._walk(connection, now, choice)
         return choice.places
 
@@ -98,18 +97,22 @@ class _Choice:
         """How many more may be taken of a destination."""
         return 0 if destination in self._exclude else max(self._share - self.taken(destination), 0)
 
-    def take(self, rows: Iterable[tuple[int, int, str]]) -> None:
-        """Take what there is room for. A message's recipients at one destination are not torn apart."""
+    def take(self, rows: Iterable[tuple[int, int, str]]) -> int:
+        """Take what there is room for; how many were looked at. A message's recipients at one destination are not torn
+        apart."""
         places, taken = self.places, self._taken
+        looked_at = 0
         for message, position, destination in rows:
+            looked_at += 1
             if (message, position) in places:
                 continue
             group = (message, destination)
             if group != self._last:
                 if len(places) >= self._limit:
-                    return
+                    break
                 if not self.room(destination):
                     continue
                 self._last = group
             places[message, position] = destination
             taken[destination] = taken.get(destination, 0) + 1
+        return looked_at

@@ -145,22 +145,27 @@ class SQLiteQueue:
     def _take(
         self, connection: sqlite3.Connection, places: dict[tuple[int, int], str], owner: str, expires: float
     ) -> list[Lease]:
-        load, take = self._db.sql["load_message"], self._db.sql["take"]
+        """The leases of these recipients, as far as their bodies do not fill the memory."""
+        load, load_recipient = self._db.sql["load"], self._db.sql["load_recipient"]
         execute = connection.execute
         messages: dict[int, QueuedMessage] = {}
         leases: list[Lease] = []
         held = 0
-        for (sequence, position), destination in places.items():
+        for place, destination in places.items():
+            sequence, position = place
             message = messages.get(sequence)
             if message is None:
-                row = execute(load, (sequence,)).fetchone()
-                message = messages[sequence] = rows.queued_message(row)
+                row = execute(load, place).fetchone()
+                message = messages[sequence] = rows.queued_message(row[rows.LEASE_WIDTH :])
                 if type(message.body) is InlineBody:
                     held += message.body.length
                     if held > BODY_BUDGET and leases:
                         break
-            (row,) = execute(take, (owner, expires, sequence, position))
+            else:
+                row = execute(load_recipient, place).fetchone()
             leases.append(rows.lease(message, position, destination, owner, expires, row))
+        taken = [(owner, expires, lease.message.sequence, lease.position) for lease in leases]
+        connection.executemany(self._db.sql["take"], taken)
         return leases
 
     def renew(self, leases: Sequence[Lease], seconds: float) -> int:
@@ -222,6 +227,24 @@ class SQLiteQueue:
             self._bodies.remove(name)
         if self._witness is not None:
             self._witness(Moment.REMOVED)
+
+    def settle_noted(self, notes: Sequence[tuple[str, int]]) -> int:
+        if not notes:
+            return 0
+        recorded, removed = 0, list[str]()
+        with self._db.writing("settling") as connection:
+            execute, sql = connection.execute, self._db.sql
+            for message, position in notes:
+                place = execute(sql["select_by_id"], (message,)).fetchone()
+                if place is None:
+                    continue
+                recorded += execute(sql["settle_delivered"], (*place, position)).rowcount
+                (name,) = execute(sql["body_file"], place).fetchone()
+                if execute(sql["remove_finished"], place).rowcount and name is not None:
+                    removed.append(name)
+        for name in removed:
+            self._bodies.remove(name)
+        return recorded
 
     def _settle(self, settlements: Sequence[Settlement], bounces: Sequence[NewMessage], *, repeated: bool) -> list[str]:
         """Record it all, and return the names of the body files that nothing names any more."""

@@ -14,6 +14,8 @@ _QUEUED: Final = RecipientState.QUEUED.value
 _HELD: Final = RecipientState.HELD.value
 _LEASED: Final = RecipientState.LEASED.value
 
+LEASE_WIDTH: Final = 7  # columns of ``load`` that are the recipient's; the message's follow
+
 
 def message_rows(messages: Sequence[NewMessage], first: int, now: float) -> tuple[list[Row], list[Row]]:
     """The rows of a group: messages, and recipients that are due at once.
@@ -59,21 +61,22 @@ def body_of(name: str | None, length: int, digest: str | None, octets: bytes | N
 
 
 def queued_message(row: Row) -> QueuedMessage:
-    """The message of a row of ``load_message``."""
-    body = body_of(*row[10:])
+    """The message of a row of ``load``, without what is the lease's."""
     sequence, message_id, received_at, sender, size, origin, smtputf8, eightbit, ret, envid = row[:10]
+    body = body_of(*row[10:])
     return QueuedMessage(
         sequence, message_id, received_at, sender, body, size, origin, bool(smtputf8), eightbit, ret, envid
     )
 
 
 def lease(message: QueuedMessage, position: int, destination: str, owner: str, expires: float, row: Row) -> Lease:
-    """The lease of a row of ``take``."""
-    address, kind, notify, orcpt, original, attempts, warned = row
+    """The lease of a row of ``load`` or ``load_recipient``, as it is when ``take`` has made it one."""
+    address, kind, notify, orcpt, original, attempts, warned = row[:LEASE_WIDTH]
     wanted = None if notify is None else frozenset(notify.split(","))
     return Lease(
-        message, position, address, destination, kind, wanted, orcpt, original, attempts, bool(warned), owner, expires
-    )
+        message, position, address, destination, kind, wanted, orcpt, original, attempts + 1, bool(warned), owner,
+        expires,
+    )  # fmt: skip
 
 
 def message_status(row: Row, recipients: Iterable[Sequence[Any]]) -> MessageStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final, final
 
@@ -61,6 +62,12 @@ class Capabilities:
 
     def __repr__(self) -> str:
         return f"Capabilities({self.server_name!r}, {' '.join(self.keywords)!r})"
+
+
+@functools.lru_cache(64)
+def listed(reply: Reply, *, extended: bool = True) -> Capabilities:
+    """What a reply lists. A server says the same to every client, so it is read once."""
+    return Capabilities(reply, extended=extended)
 
 
 def _size(value: str) -> int | None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, final, overload
 
 from gatepost.errors import GatepostError, LocalProtocolError
 from gatepost.wire.dialogue import Dialogue, Send, upgrade
 from gatepost.wire.machine import Table
-from gatepost.wire.smtp.capabilities import Capabilities
+from gatepost.wire.smtp.capabilities import Capabilities, listed
 from gatepost.wire.smtp.client_states import PLAIN_TABLE, SECURE_TABLE, Phase, Trigger
 from gatepost.wire.smtp.envelope import Envelope, Submission
 from gatepost.wire.smtp.exchange import Exchange, command
@@ -45,8 +45,8 @@ class _Client:
     """What both engines do. Private: a caller holds one of the two, never the base."""
 
     __slots__ = (
-        "_capabilities", "_dialect", "_exchange", "_hostname", "_phase", "_reset", "_timeouts", "_transaction",
-        "origin",
+        "_ahead", "_capabilities", "_dialect", "_exchange", "_hostname", "_phase", "_reset", "_timeouts",
+        "_transaction", "origin",
     )  # fmt: skip
 
     _table: ClassVar[Table[Phase, Trigger]]
@@ -72,6 +72,7 @@ class _Client:
         self._capabilities: Capabilities | None = None
         self._reset = False  # whether the server may hold an unfinished transaction
         self._transaction: Transaction | None = None
+        self._ahead: Transaction | None = None  # whose group the server has: nothing else can be begun
 
     @property
     def capabilities(self) -> Capabilities:
@@ -129,7 +130,7 @@ class _Client:
             raise Refused(verb, reply)
         if reply.code != 250:
             raise UnexpectedReply(f"the reply to {verb} is not 250", reply)
-        self._capabilities = Capabilities(reply, extended=extended)
+        self._capabilities = listed(reply, extended=extended)
         self._phase = after
         return self._capabilities
 
@@ -143,17 +144,36 @@ class _Client:
         :raises RemoteProtocolError: when the server broke the protocol or closed; the message's fate is unknown where
             ``decided`` does not tell it.
         """
+        return (yield from self.carry_out(self.prepare(envelope, chunks)))
+
+    def prepare(self, envelope: Envelope, chunks: Iterable[bytes]) -> Transaction:
+        """Make a message ready for ``carry_out``, as far as the server need not be asked.
+
+        :raises LocalProtocolError: for content whose first chunk holds a CR or LF that stands alone.
+        """
+        lmtp = self._dialect == "LMTP"
+        return Transaction(self._exchange, self.capabilities, envelope, chunks, self._timeouts, lmtp=lmtp)
+
+    def carry_out(
+        self, transaction: Transaction, following: Callable[[], Transaction | None] = lambda: None
+    ) -> Dialogue[Submission]:
+        """``submit``, with what ``prepare`` made.
+
+        :param following: asked, when the end of the content goes out, for the transaction that is carried out next.
+            Where the server takes groups of commands, its envelope goes out with it: then this connection waits once a
+            message. ``begun`` says of a transaction that it did; nothing but that transaction can be begun then.
+        """
+        if self._ahead is transaction:
+            self._ahead = None
         after = self._enter(Trigger.SUBMIT)
-        transaction = self._transaction = Transaction(
-            self._exchange, self.capabilities, envelope, self._timeouts,
-            lmtp=self._dialect == "LMTP", reset=self._reset,
-        )  # fmt: skip
+        self._transaction = transaction
+        transaction.reset = self._reset
         try:
-            submission = yield from transaction.run(chunks)
+            submission = yield from transaction.run(following)
         finally:
             if not transaction.begun:
                 self._phase = after
-        self._reset = transaction.reset
+        self._reset, self._ahead = transaction.reset, transaction.following
         self._phase = Phase.CLOSED if transaction.closing else after
         return submission
 
@@ -165,7 +185,7 @@ class _Client:
 
         :raises LocalProtocolError: where no message may be submitted.
         """
-        if not self.usable:
+        if not self.usable or self._ahead is not None:
             raise LocalProtocolError(f"nothing can be relayed: this client is {self._phase.value}")
         return Relaying(self._exchange, self.capabilities, self._timeouts, lmtp=self._dialect == "LMTP")
 
@@ -217,6 +237,8 @@ class _Client:
         after = self._table.next(self._phase, trigger)
         if after is None:
             raise LocalProtocolError(f"{trigger.value} cannot be begun: this client is {self._phase.value}")
+        if self._ahead is not None:
+            raise LocalProtocolError(f"{trigger.value} cannot be begun: the next message's envelope was sent ahead")
         self._phase = Phase.BUSY
         return after
 

@@ -115,9 +115,12 @@ class Envelope:
     ret: Literal["FULL", "HDRS"] | None = None
     envid: str | None = None
     path: str = field(init=False, repr=False, compare=False)
+    ascii: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", check_address(self.sender) if self.sender else "")
+        path = check_address(self.sender) if self.sender else ""
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "ascii", "".join([path, *[one.path for one in self.recipients]]).isascii())
         if not self.recipients:
             raise LocalProtocolError("an envelope has at least one recipient")
         if self.size is not None and not (type(self.size) is int and self.size >= 0):

@@ -6,6 +6,7 @@ that a server sends unasked end the connection (RFC 2920 §3.1: replies come in 
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final, final
 
@@ -38,6 +39,9 @@ def command(line: str, *, limit: int = COMMAND_LIMIT) -> bytes:
     if len(octets) > limit:
         raise LocalProtocolError(f"a command would be longer than {limit} octets")
     return octets + b"\r\n"
+
+
+_receive: Final = functools.lru_cache(256)(Receive)  # the same few over and over: a value is made once
 
 
 @final
@@ -73,13 +77,15 @@ class Exchange:
         :raises MalformedReply: see ``replies``.
         """
         reader = self.reader
-        while (reply := reader.next_reply()) is None:
-            data = yield Receive(seconds, step)
+        reply = reader.next_reply() if reader.pending else None
+        while reply is None:
+            data = yield _receive(seconds, step)
             if not isinstance(data, bytes):
                 raise LocalProtocolError(f"the driver answered Receive with {type(data).__name__}")
             if not data:
                 raise ConnectionLost(f"the server closed the connection before the {step}")
             reader.receive(data)
+            reply = reader.next_reply()
         return reply
 
     def ask(self, line: bytes, seconds: float, step: str, *, secret: bool = False) -> Dialogue[Reply]:
@@ -89,8 +95,11 @@ class Exchange:
         """
         if self._spent:
             raise LocalProtocolError("this conversation became private: nothing is asked in the clear any more")
-        self.expect_quiet("the command was sent")
+        reader = self.reader
+        if reader.pending:
+            self.expect_quiet("the command was sent")
         yield Send(line, secret)
         reply = yield from self.reply(seconds, step)
-        self.expect_quiet("the next command was sent")
+        if reader.pending:
+            self.expect_quiet("the next command was sent")
         return reply

@@ -18,6 +18,7 @@ LINE_LIMIT: Final = 8192  # octets; RFC 5321 §4.5.3.1.5 asks for 512
 LINES_LIMIT: Final = 512  # of one reply
 OCTETS_LIMIT: Final = 65536  # of one reply
 USUAL_LENGTH: Final = 128  # octets; longer lines are not remembered
+SOLE_LENGTH: Final = 1024  # octets of a reply that came by itself; longer ones are not remembered
 
 # RFC 5321 §4.2: Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF.
 # The second digit is wider than the grammar's 0 to 5: codes such as 571 are in use. RFC 2034 §4: the enhanced code.
@@ -68,9 +69,11 @@ _usual_reply: Final = functools.lru_cache(maxsize=512)(_reply)
 class ReplyReader:
     """Cut what a server sent into replies."""
 
-    __slots__ = ("_code", "_enhanced", "_framer", "_lines", "_octets")
+    __slots__ = ("_code", "_enhanced", "_framer", "_lined", "_lines", "_octets", "_sole")
 
     def __init__(self) -> None:
+        self._sole = b""  # what came, where nothing else waits: as a rule one reply
+        self._lined = False  # whether there ever was anything else
         self._framer: Final = LineFramer(LINE_LIMIT)
         self._lines: list[str] = []  # of the reply that is being read
         self._octets = 0
@@ -79,22 +82,43 @@ class ReplyReader:
 
     def receive(self, data: bytes) -> None:
         """Take what was read."""
+        if self.pending or len(data) > SOLE_LENGTH:
+            self.receive_lines(data)
+        else:
+            self._sole = data
+
+    def receive_lines(self, data: bytes) -> None:
+        """The same, for what is not to be remembered."""
+        self._line_up()
+        self._lined = True
         self._framer.receive(data)
 
     @property
     def pending(self) -> bool:
         """Whether octets are held that no reply has used up."""
-        return len(self._framer) > 0 or bool(self._lines)
+        return bool(self._sole) or (self._lined and (len(self._framer) > 0 or bool(self._lines)))
 
     def take(self) -> bytes:
         """Take the unread octets, at the end of this reader's life."""
+        self._line_up()
         return self._framer.take()
+
+    def _line_up(self) -> None:
+        if self._sole:
+            self._lined = True
+            self._framer.receive(self._sole)
+            self._sole = b""
 
     def next_reply(self) -> Reply | None:
         """The next reply, or None when more octets are needed.
 
         :raises MalformedReply: see the class. The reader is of no use afterwards.
         """
+        if self._sole:
+            if (reply := _sole_reply(self._sole)) is not None:
+                self._sole = b""
+                return reply
+            self._line_up()
         while (line := self._framer.next_line()) is not None:
             if isinstance(line, LineFault):
                 raise MalformedReply(f"a reply is malformed: {line.value}")
@@ -121,3 +145,16 @@ class ReplyReader:
         reply = Reply(self._code, self._enhanced, tuple(self._lines))
         self._lines, self._octets, self._code, self._enhanced = [], 0, 0, ""
         return reply
+
+
+@functools.lru_cache(maxsize=256)
+def _sole_reply(octets: bytes) -> Reply | None:
+    """The one reply that these octets are; None where they are not just that. A server says the same list to every
+    EHLO: it is read once."""
+    reader = ReplyReader()
+    reader.receive_lines(octets)
+    try:
+        reply = reader.next_reply()
+    except MalformedReply:
+        return None
+    return None if reader.pending else reply

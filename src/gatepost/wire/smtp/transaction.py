@@ -20,12 +20,16 @@ cannot answer its command raises: nothing is known then, so whoever is undecided
 who was not.
 
 Long groups are cut into windows, so that neither side can fill both directions' buffers (RFC 2920 §3.1).
+
+The next message's group may go out with the end of the content (RFC 2920 §3.1 allows it by name): a connection that is
+used again then waits once a message. Whatever the content's reply is, that transaction has ended, so the next one
+begins without RSET; only a 421, or the loss of the connection, takes both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeAlias, final
 
 from gatepost.errors import DeadlineExceeded, RemoteProtocolError
 from gatepost.wire.dialogue import Dialogue, Send
@@ -46,6 +50,9 @@ _NO_8BITMIME: Final = Reply(554, "5.6.3", "The next server takes no 8-bit conten
 _TOO_BIG: Final = Reply(552, "5.3.4", "The message is larger than the next server takes")
 
 
+Following: TypeAlias = "Callable[[], Transaction | None]"
+
+
 class _Closing(Exception):
     """The server said 421."""
 
@@ -59,12 +66,8 @@ def local_verdict(envelope: Envelope, capabilities: Capabilities) -> Reply | Non
 
     We never convert content: without SMTPUTF8 or 8BITMIME such a message cannot go there (RFC 6531 §3.5, RFC 6152 §3).
     """
-    if not capabilities.smtputf8:
-        beyond = envelope.smtputf8 or any(
-            not path.rpartition("@")[0].isascii() for path in (envelope.path, *(r.path for r in envelope.recipients))
-        )
-        if beyond:
-            return _NO_SMTPUTF8
+    if not capabilities.smtputf8 and (envelope.smtputf8 or not (envelope.ascii or _ascii_locals(envelope))):
+        return _NO_SMTPUTF8
     if envelope.body == "8BITMIME" and not capabilities.eightbitmime:
         return _NO_8BITMIME
     if envelope.size is not None and capabilities.size is not None and envelope.size > capabilities.size:
@@ -72,39 +75,36 @@ def local_verdict(envelope: Envelope, capabilities: Capabilities) -> Reply | Non
     return None
 
 
+def _ascii_locals(envelope: Envelope) -> bool:
+    """Whether only domains go beyond ASCII, which have an ASCII form."""
+    return all(path.rpartition("@")[0].isascii() for path in (envelope.path, *(r.path for r in envelope.recipients)))
+
+
 @final
 class Transaction:
-    """One attempt at one message.
+    """One attempt at one message. What can be judged without the server is judged when it is made.
 
     :param exchange: the connection's exchange.
     :param capabilities: of the last EHLO.
+    :param chunks: the content in CRLF lines. The first is read here, so that a short bad message costs no connection.
     :param lmtp: whether each recipient gets its own final reply (RFC 2033 §4.2).
-    :param reset: whether an earlier transaction may be open on the server.
+    :raises LocalProtocolError: for content with a bare CR or LF; see ``stuffing``.
     """
 
     __slots__ = (
-        "_accepted",
-        "_capabilities",
-        "_envelope",
-        "_exchange",
-        "_lmtp",
-        "_timeouts",
-        "begun",
-        "closing",
-        "decided",
-        "reset",
-        "stages",
-    )
+        "_accepted", "_capabilities", "_commands", "_envelope", "_exchange", "_first", "_lmtp", "_pieces", "_timeouts",
+        "ahead", "begun", "closing", "decided", "ended", "following", "reset", "stages",
+    )  # fmt: skip
 
     def __init__(
         self,
         exchange: Exchange,
         capabilities: Capabilities,
         envelope: Envelope,
+        chunks: Iterable[bytes],
         timeouts: ClientTimeouts,
         *,
         lmtp: bool,
-        reset: bool,
     ) -> None:
         self._exchange: Final = exchange
         self._capabilities: Final = capabilities
@@ -112,25 +112,32 @@ class Transaction:
         self._timeouts: Final = timeouts
         self._lmtp: Final = lmtp
         self._accepted: list[int] = []
-        self.reset = reset
+        self._commands: list[bytes] = []
+        self._pieces: Iterator[bytes] = iter(())
+        self._first = b""
+        self.reset = False  # whether an earlier transaction may be open on the server
         self.begun = False  # whether anything was sent
+        self.ahead = False  # whether its group was sent, with the end of the message before it
+        self.ended = False  # whether the final dot was sent, or its sending was begun
         self.closing = False
+        self.following: Transaction | None = None  # whose group was sent with the end of this one
         self.decided: list[Reply | None] = [None] * len(envelope.recipients)
         self.stages: list[Stage] = ["local"] * len(envelope.recipients)
+        if verdict := local_verdict(envelope, capabilities):
+            self._decide_rest(verdict, "local")
+            return
+        self._commands = self._spell()
+        self._pieces = stuffed(chunks)
+        self._first = next(self._pieces, b"")
 
-    def run(self, chunks: Iterable[bytes]) -> Dialogue[Submission]:
+    def run(self, following: Following) -> Dialogue[Submission]:
         """Carry it out.
 
-        The first chunk is judged before anything is sent, so that a short bad message costs no connection.
-
-        :raises LocalProtocolError: for content with a bare CR or LF; see ``stuffing``.
+        :param following: asked for the next transaction of this connection at the moment when it could go ahead.
         """
-        if verdict := local_verdict(self._envelope, self._capabilities):
-            self._decide_rest(verdict, "local")
+        commands = self._commands
+        if not commands:
             return self._submission(None)
-        commands = self._commands()
-        pieces = stuffed(chunks)
-        first = next(pieces, b"")
         self.begun = True
         final: Reply | None = None
         try:
@@ -139,7 +146,7 @@ class Transaction:
             else:
                 go_ahead = yield from self._one_by_one(commands)
             if go_ahead and self._accepted:
-                final = yield from self._content(first, pieces)
+                final = yield from self._content(following)
             elif go_ahead:
                 yield from self._lone_dot()
         except _Closing as closing:
@@ -148,26 +155,31 @@ class Transaction:
             final = closing.reply if closing.stage == "content" else None
         return self._submission(final)
 
+    def go_ahead(self) -> bytes:
+        """The whole group, to be sent before the reply to the message before it; nothing where that is not possible."""
+        if not self._capabilities.pipelining or not 0 < len(self._commands) <= WINDOW:
+            return b""
+        self.begun = self.ahead = True
+        return b"".join((*self._commands, _DATA))
+
     # What is said
 
-    def _commands(self) -> list[bytes]:
+    def _spell(self) -> list[bytes]:
         """MAIL and every RCPT, with the parameters that the server takes."""
         envelope, listed = self._envelope, self._capabilities
-        spell = str if listed.smtputf8 else without_u_labels
+        spell = str if listed.smtputf8 or envelope.ascii else without_u_labels
         words = f"MAIL FROM:<{spell(envelope.path)}>"
         if envelope.size is not None and listed.size_offered:
             words += f" SIZE={envelope.size}"
         if listed.eightbitmime and envelope.body == "8BITMIME":
             words += " BODY=8BITMIME"
-        if listed.smtputf8 and (
-            envelope.smtputf8 or not (envelope.path.isascii() and all(r.path.isascii() for r in envelope.recipients))
-        ):
+        if listed.smtputf8 and (envelope.smtputf8 or not envelope.ascii):
             words += " SMTPUTF8"
         if not listed.dsn:
-            return [command(words), *(command(f"RCPT TO:<{spell(r.path)}>") for r in envelope.recipients)]
+            return [command(words), *[command(f"RCPT TO:<{spell(r.path)}>") for r in envelope.recipients]]
         return [
             command(words + envelope.dsn()),
-            *(command(f"RCPT TO:<{spell(r.path)}>{r.dsn()}") for r in envelope.recipients),
+            *[command(f"RCPT TO:<{spell(r.path)}>{r.dsn()}") for r in envelope.recipients],
         ]
 
     def _grouped(self, commands: Sequence[bytes]) -> Dialogue[bool]:
@@ -178,8 +190,9 @@ class Transaction:
         for start in range(0, len(commands), WINDOW):
             window = commands[start : start + WINDOW]
             last = start + WINDOW >= len(commands)
-            exchange.expect_quiet("MAIL was sent" if not start else "RCPT was sent")
-            yield Send(b"".join([_RSET if reset and not start else b"", *window, _DATA if last else b""]))
+            if not self.ahead:
+                exchange.expect_quiet("MAIL was sent" if not start else "RCPT was sent")
+                yield Send(b"".join([_RSET if reset and not start else b"", *window, _DATA if last else b""]))
             if not start:
                 if reset:
                     self._judge_reset(next_reply() or (yield from exchange.reply(timeouts.reset, "reply to RSET")))
@@ -210,13 +223,16 @@ class Transaction:
             return False
         return self._judge_data((yield from exchange.ask(_DATA, timeouts.data, "reply to DATA")), mail_taken=True)
 
-    def _content(self, first: bytes, pieces: Iterator[bytes]) -> Dialogue[Reply]:
+    def _content(self, following: Following) -> Dialogue[Reply]:
         """Send the content; a fault found in it leaves by exception, and the final dot is never sent."""
-        held: bytes | None = first
-        while held is not None:
+        held, pieces = self._first, self._pieces
+        while not self.ended:
             piece = next(pieces, None)  # content that is bad, or cannot be read, leaves here
+            if piece is None:
+                held += END_OF_DATA + self._group_of(following())
+                self.ended = True
             try:
-                yield Send(held if piece is not None else held + END_OF_DATA)
+                yield Send(held)
             except OSError:
                 # It may have refused and gone (552, 421) while we were still sending: what it said is worth more.
                 reply = yield from self._exchange.reply(self._timeouts.final, "reply to the content")
@@ -225,8 +241,15 @@ class Transaction:
                 self._decide_rest(reply, "content")
                 self.closing = True
                 return reply
-            held = piece
+            held = piece or b""
         return (yield from self._final_replies())
+
+    def _group_of(self, following: Transaction | None) -> bytes:
+        """The group that goes out with the end of the content, perhaps none."""
+        group = following.go_ahead() if following is not None else b""
+        if group:
+            self.following = following
+        return group
 
     def _lone_dot(self) -> Dialogue[None]:
         """RFC 2920 §3.1: DATA was taken although no recipient was; end it with no content at all.
@@ -293,19 +316,18 @@ class Transaction:
 
     def _final_replies(self) -> Dialogue[Reply]:
         """The verdict on the content: one for all, or one for each that was taken (RFC 2033 §4.2)."""
-        if not self._lmtp:
-            verdict = self._judge_content((yield from self._final_reply("reply to the end of the message")))
-            self._decide_rest(verdict, "content")
-        for index in self._accepted if self._lmtp else ():
-            step = f"reply to the end of the message for recipient {index + 1}"
-            verdict = self._judge_content((yield from self._final_reply(step)))
-            self._decide(index, verdict, "content")
+        exchange, seconds = self._exchange, self._timeouts.final
+        for index in self._accepted if self._lmtp else (None,):
+            step = "reply to the end of the message"
+            if index is not None:
+                step += f" for recipient {index + 1}"
+            verdict = self._judge_content(exchange.reader.next_reply() or (yield from exchange.reply(seconds, step)))
+            if index is None:
+                self._decide_rest(verdict, "content")
+            else:
+                self._decide(index, verdict, "content")
         self.reset = False
         return verdict
-
-    def _final_reply(self, step: str) -> Dialogue[Reply]:
-        exchange = self._exchange
-        return exchange.reader.next_reply() or (yield from exchange.reply(self._timeouts.final, step))
 
     def _judge_content(self, reply: Reply) -> Reply:
         if 300 <= reply.code < 400:
@@ -326,6 +348,6 @@ class Transaction:
                 self._decide(index, reply, stage)
 
     def _submission(self, final: Reply | None) -> Submission:
-        replies = tuple(reply for reply in self.decided if reply is not None)
+        replies = tuple(filter(None, self.decided))
         assert len(replies) == len(self.decided)
         return Submission(replies, tuple(self.stages), final)

@@ -50,15 +50,19 @@ WHERE state IN ('queued', 'deferred')
 SELECT min(expires) FROM recipient
 WHERE state = 'leased'
 
+-- name: load
+SELECT address, kind, notify, orcpt, original, attempts, warned,
+    sequence, id, received_at, sender, size, origin, smtputf8, eightbit, ret, envid,
+    body_file, body_length, body_sha256, body
+FROM recipient JOIN message ON sequence = message WHERE message = ? AND position = ?
+
+-- name: load_recipient
+SELECT address, kind, notify, orcpt, original, attempts, warned
+FROM recipient WHERE message = ? AND position = ?
+
 -- name: take
 UPDATE recipient SET state = 'leased', owner = ?, expires = ?, attempts = attempts + 1
 WHERE message = ? AND position = ?
-RETURNING address, kind, notify, orcpt, original, attempts, warned
-
--- name: load_message
-SELECT sequence, id, received_at, sender, size, origin, smtputf8, eightbit, ret, envid,
-    body_file, body_length, body_sha256, body
-FROM message WHERE sequence = ?
 
 -- name: renew
 UPDATE recipient SET expires = ?
