@@ -1,14 +1,10 @@
-"""Fuzz the SASL mechanisms. Invariants: a server's half returns outcomes and raises nothing; a client's half raises
-nothing but ``AuthenticationError``; neither succeeds without the right proof.
-
-Run: ``python fuzz/fuzz_sasl.py [SECONDS]``. Each run has a new seed, which a failure prints.
-"""
+"""Invariant: a server's half of a mechanism returns outcomes and raises nothing, a client's half raises nothing but
+AuthenticationError, neither succeeds without the right proof, and SASLprep refuses or prepares."""
 
 from __future__ import annotations
 
-import random
-import sys
-import time
+from fuzz.origins import plan
+from fuzz.words import ADDRESSES
 
 from gatepost.wire.sasl import (
     AuthenticationError,
@@ -25,82 +21,79 @@ from gatepost.wire.sasl import (
     Success,
     derive_verifier,
 )
+from gatepost.wire.sasl.login import ClientLogin
+from gatepost.wire.sasl.prep import PreparationError, saslprep
 
 NONCE = "n" * 24
 BINDINGS = {"tls-exporter": b"e" * 32}
 VERIFIER = derive_verifier("pencil", salt=b"salt", iterations=4096)
-SEEDS = (
+HALVES = 6
+WORDS = (
+    b"n,,", b"y,,", b"p=tls-exporter,,", b"a=user,", b"n=user,", b"r=abcdef", b"c=biws,", b"p=AAAA", b"|", b"=2C",
+    b"=3D", b"s=c2FsdA==,", b"i=4096", b"i=99999999", b"m=x,", b"v=AAAA", b"e=other-error", NONCE.encode(), b"\0",
+    b"\xc2\xad", b"\xe2\x80\x8e", b"\xd7\x90", *ADDRESSES,
+)  # fmt: skip
+_DIALOGUES = (
     b"\0user\0pencil",
     b"n,,n=user,r=abcdef|c=biws,r=abcdefnnnnnnnnnnnnnnnnnnnnnnnn,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=|",
     b"p=tls-exporter,a=user,n=us=2Cer,r=abcdef|c=cD10bHM=,r=abcdefn,p=AAAA|",
     b"r=nnnnnnnnnnnnnnnnnnnnnnnnserver,s=c2FsdA==,i=4096|v=AAAA",
+    b"user|pencil",
+    "\u00ad\u2168\u00aa".encode(),
 )
+SEEDS = tuple(bytes((choice, 0)) + words for choice, words in enumerate(_DIALOGUES))
 
 
-def one_input(data: bytes) -> None:
-    """Play the messages of ``data``, which are separated by bars, against every half."""
-    messages = data.split(b"|")
-    for server in (
-        ServerPlain(),
-        ServerLogin(),
-        ServerScram(NONCE, {}, plus=False),
-        ServerScram(NONCE, BINDINGS, plus=True),
-    ):
-        step: ServerStep = Challenge(b"")
-        for message in messages:
-            if isinstance(step, NeedScram):
-                step = server.supply(VERIFIER)
-            elif isinstance(step, NeedPassword):
-                step = server.verified(False)
-            if not isinstance(step, Challenge):
-                break
-            step = server.step(message)
-        assert not isinstance(step, Success)
-    client = ClientScram(Credentials("user", Secret("pencil")), NONCE, {}, plus=False, maximum_iterations=4096)
+def server_half(server: ServerPlain | ServerLogin | ServerScram, messages: list[bytes]) -> None:
+    """Play the messages."""
+    step: ServerStep = Challenge(b"")
+    for message in messages:
+        if isinstance(step, NeedScram):
+            step = server.supply(VERIFIER)
+        elif isinstance(step, NeedPassword):
+            step = server.verified(False)
+        if not isinstance(step, Challenge):
+            break
+        step = server.step(message)
+    assert not isinstance(step, Success)
+
+
+def client_half(client: ClientScram | ClientLogin, messages: list[bytes]) -> None:
+    """Play the challenges."""
     client.initial()
     try:
         for message in messages:
             client.respond(message)
-    except AuthenticationError:
-        pass
-    assert not client.complete
+    except AuthenticationError as error:
+        assert str(error).isprintable()
+    assert not (isinstance(client, ClientScram) and client.complete)
 
 
-def mutate(data: bytes, source: random.Random) -> bytes:
-    """Change, insert, delete and repeat a few octets."""
-    octets = bytearray(data)
-    for _ in range(source.randrange(1, 6)):
-        at = source.randrange(len(octets) + 1)
-        match source.randrange(4):
-            case 0 if octets:
-                octets[at % len(octets)] = source.randrange(256)
-            case 1:
-                octets[at:at] = source.choice((b",", b"=", b"\0", b"=2C", b"|", b"a=", b"m=", b"\xc2\xad", b"\xff"))
-            case 2:
-                del octets[at : at + source.randrange(5)]
-            case _:
-                octets[at:at] = octets[at : at + 20] * source.randrange(1, 50)
-    return bytes(octets)
-
-
-def main() -> None:
-    """Mutate the seeds for a while."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    seed = time.time_ns()
-    source = random.Random(seed)  # noqa: S311  # it must be repeatable
-    end = time.monotonic() + seconds
-    runs = 0
-    data = b""
+def prepare(text: str) -> None:
+    """SASLprep, which refuses or prepares."""
     try:
-        while time.monotonic() < end:
-            data = mutate(source.choice(SEEDS), source)
-            one_input(data)
-            runs += 1
-    except BaseException:
-        print(f"seed {seed}, input {data!r}", file=sys.stderr)
-        raise
-    print(f"{runs} inputs, nothing escaped")
+        prepared = saslprep(text)
+    except PreparationError:
+        return
+    assert "\0" not in prepared
 
 
-if __name__ == "__main__":
-    main()
+def target(data: bytes) -> None:
+    """One half an input, which plays the messages between the bars."""
+    told = plan(data, HALVES)
+    messages = told.words.split(b"|")
+    credentials = Credentials("user", Secret("pencil"))
+    match told.choice:
+        case 0:
+            server_half(ServerPlain(), messages)
+        case 1:
+            server_half(ServerScram(NONCE, {}, plus=False), messages)
+        case 2:
+            server_half(ServerScram(NONCE, BINDINGS, plus=True), messages)
+        case 3:
+            client_half(ClientScram(credentials, NONCE, {}, plus=False, maximum_iterations=4096), messages)
+        case 4:
+            server_half(ServerLogin(), messages)
+            client_half(ClientLogin(credentials), messages)
+        case _:
+            prepare(told.words.decode("utf-8", "replace"))

@@ -1,79 +1,161 @@
-"""Run fuzz targets: coverage-guided with atheris where it is installed, with random octets otherwise.
+"""Run fuzz targets: coverage-guided with atheris where it is installed, with random inputs otherwise.
 
-Usage: ``python fuzz/run.py [TARGET [SECONDS]]``
+    python fuzz/run.py                                  # every target, ten minutes together
+    python fuzz/run.py smtp_server imap --seconds 60    # two of them, a minute each
+    python fuzz/run.py imap --repeat fuzz/findings/FILE # one input again
+    python fuzz/run.py imap --minimise                  # keep what reaches new code in fuzz/corpus/imap
+
+Each target runs in a process of its own. An input that breaks an invariant is written to ``fuzz/findings/``.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import importlib.util
+import os
 import random
+import re
+import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, Final
 
-HERE = Path(__file__).parent
-WORDS = (
-    *(b"\r\n", b"\r", b"\n", b".", b"\r\n.\r\n", b" ", b"\0", b"\xff", b"\xc3\xa9"),
-    *(b"<", b">", b"@", b'"', b"\\", b"=", b"+", b"a", b"1", b"xn--", b"[IPv6:::1]", b"[192.0.2.1]", b"postmaster"),
-    *(b"EHLO a\r\n", b"LHLO a\r\n", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n", b"RSET\r\n"),
-    *(b"BDAT 3\r\n", b"BDAT 2 LAST\r\n", b"NOOP\r\n", b"QUIT\r\n", b"STARTTLS\r\n", b"\x16\x03\x01"),
-    *(b"AUTH PLAIN AGE=\r\n", b"AUTH LOGIN\r\n", b"*\r\n", b"FROM:<", b"TO:<", b"SIZE=", b"ORCPT=rfc822;", b"NOTIFY="),
-    *(b"CAPA\r\n", b"STLS\r\n", b"USER a\r\n", b"PASS b\r\n", b"STAT\r\n", b"LIST\r\n", b"RETR 1\r\n", b"TOP 1 0\r\n"),
-    *(b"UIDL\r\n", b"DELE 1\r\n", b"+OK\r\n", b"+OK 1 1\r\n", b"-ERR [AUTH]\r\n", b"+ \r\n", b"1 1\r\n", b"A: b\r\n"),
-    *(b"a NOOP\r\n", b"a LOGIN b c\r\n", b"a APPEND x {3}\r\n", b"a APPEND x {3+}\r\n", b"a AUTHENTICATE PLAIN\r\n"),
-    *(b"a IDLE\r\n", b"DONE\r\n", b"a STARTTLS\r\n", b"a LOGOUT\r\n", b"{3}\r\n", b"~{3}\r\n", b"{3}", b"{0+}\r\n"),
-    *(b"* OK x\r\n", b"a OK x\r\n", b"a NO x\r\n", b"+ x\r\n", b"* BYE\r\n", b"* 1 FETCH (X {3}\r\n", b"* PREAUTH\r\n"),
+ROOT: Final = Path(__file__).parents[1]
+FINDINGS: Final = ROOT / "fuzz" / "findings"
+FOUND: Final = ROOT / "build" / "fuzz"  # inputs that reached new code, of all runs here
+ALTOGETHER: Final = 600.0  # seconds, unless said otherwise
+LONGEST: Final = 4096  # octets of an input
+KEPT: Final = (24, 16_000)  # of a corpus: files, and octets of all of them
+sys.path.insert(0, str(ROOT))
+
+NO_ATHERIS: Final = (
+    "atheris is not installed here: inputs are random, not guided by coverage, and find less.\n"
+    "There are wheels of it for CPython on Linux, x86-64: pip install '.[fuzz]'"
 )
 
 
-def load(name: str) -> Callable[[bytes], None]:
-    """The target of one file."""
-    spec = importlib.util.spec_from_file_location(f"fuzz_{name}", HERE / f"fuzz_{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    target: Callable[[bytes], None] = getattr(module, "target", None) or module.one_input
-    return target
+def guided() -> bool:
+    """Whether the coverage-guided fuzzer is here."""
+    return importlib.util.find_spec("atheris") is not None
 
 
-def draw(chance: random.Random) -> bytes:
-    """Some octets: words of the protocol, and a few that are none."""
-    parts = [
-        chance.choice(WORDS) if chance.random() < 0.9 else chance.randbytes(chance.randrange(8))
-        for _ in range(chance.randrange(30))
-    ]
-    return b"".join(parts)
+def run_guided(name: str, seconds: float) -> None:
+    """Fuzz with atheris, in this process, which libFuzzer ends."""
+    atheris: Any = importlib.import_module("atheris")
+    with atheris.instrument_imports(include=["gatepost"]):
+        harness = importlib.import_module("fuzz.harness")
+        fuzzed = harness.load(name)
+    found = FOUND / name
+    found.mkdir(parents=True, exist_ok=True)
+    for data in (*fuzzed.seeds, *fuzzed.corpus()):
+        (found / sha256(data).hexdigest()[:16]).write_bytes(data)
+    arguments = [f"-artifact_prefix={FINDINGS / name}-", f"-max_len={LONGEST}", "-rss_limit_mb=2048"]
+    arguments += ["-timeout=60", "-report_slow_units=60"]
+    dictionary = FOUND / f"{name}.dict"
+    dictionary.write_text(harness.dictionary(fuzzed.words))
+    arguments += [f"-dict={dictionary}", f"-max_total_time={max(1, round(seconds))}", "-print_final_stats=1"]
+    arguments += ["-reload=0", str(found)]
+    atheris.Setup([sys.argv[0], *arguments], harness.Timed(fuzzed.run))
+    atheris.Fuzz()
 
 
-def run_random(name: str, seconds: float, seed: int) -> None:
-    """Random octets until the time is over; the input that broke the invariant is printed."""
-    target, chance = load(name), random.Random(seed)  # noqa: S311  # it must be repeatable
-    end, runs = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        data = draw(chance)
-        try:
-            target(data)
-        except BaseException:
-            print(f"{name}: broken by {data!r} (seed {seed})", file=sys.stderr)
-            raise
-        runs += 1
-    print(f"{name}: {runs} inputs, nothing found")
+def run_random(name: str, seconds: float) -> None:
+    """Seeds, corpus, and random inputs until the time is over."""
+    harness = importlib.import_module("fuzz.harness")
+    fuzzed = harness.load(name)
+    known = [*fuzzed.seeds, *fuzzed.corpus()]
+    timed, seed = harness.Timed(fuzzed.run), time.time_ns()
+    end = time.monotonic() + seconds
+    more = harness.draw(fuzzed, known, random.Random(seed))  # noqa: S311  # it must be repeatable
+    data = b""
+    try:
+        for data in known:
+            timed(data)
+        while time.monotonic() < end:
+            data = next(more)
+            timed(data)
+    except BaseException:
+        path = FINDINGS / f"{name}-{sha256(data).hexdigest()[:16]}"
+        path.write_bytes(data)
+        print(f"Test unit written to {path}", file=sys.stderr)
+        raise
+    print(f"stat::number_of_executed_units: {timed.runs}", file=sys.stderr)
 
 
-def main(arguments: list[str]) -> None:
-    """Run what was named, or everything."""
-    names = arguments[:1] or sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.py"))
-    seconds = float(arguments[1]) if len(arguments) > 1 else 5.0
-    if len(names) == 1 and importlib.util.find_spec("atheris") is not None:
-        atheris = importlib.import_module("atheris")
-        atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}"], load(names[0]))
-        atheris.Fuzz()
-        return
-    for name in names:
-        run_random(name, seconds, seed=time.time_ns())
+def run_apart(name: str, seconds: float) -> tuple[str, bool]:
+    """Run a target in a process of its own; a line about it, and whether nothing was found."""
+    command = [sys.executable, str(Path(__file__)), name, "--here", "--seconds", str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    said = done.stdout + done.stderr
+    runs = re.findall(r"number_of_executed_units: *(\d+)", said)
+    if not done.returncode:
+        return f"{name}: {runs[-1] if runs else 'no'} inputs, nothing found", True
+    files = re.findall(r"Test unit written to (\S+)", said)
+    words = re.findall(r"Uncaught Python exception: ===\s*\n(.*)", said) or re.findall(
+        r"^\S*Error.*", said, re.MULTILINE
+    )
+    repeat = f"  python fuzz/run.py {name} --repeat {os.path.relpath(files[-1], ROOT)}" if files else said[-3000:]
+    return f"{name}: FOUND {words[0] if words else f'exit {done.returncode}'}\n{repeat}", False
+
+
+def minimise(name: str) -> None:
+    """Keep, of everything that was found, the inputs that together reach the most code; not too many of them."""
+    harness = importlib.import_module("fuzz.harness")
+    fuzzed, corpus = harness.load(name), harness.CORPUS / name
+    known = {*fuzzed.seeds, *fuzzed.corpus(), *(path.read_bytes() for path in (FOUND / name).glob("*"))}
+    kept = harness.smallest_cover(fuzzed, known, *KEPT)
+    shutil.rmtree(corpus, ignore_errors=True)
+    corpus.mkdir(parents=True)
+    for data in kept:
+        (corpus / sha256(data).hexdigest()[:16]).write_bytes(data)
+    print(f"{name}: {len(kept)} inputs of {len(known)}, {sum(map(len, kept))} octets", flush=True)
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("targets", nargs="*", help="all of them, when none is named")
+    parser.add_argument("--seconds", type=float, help="for each target")
+    parser.add_argument("--repeat", type=Path, help="run one input, with its traceback")
+    parser.add_argument("--minimise", action="store_true", help="keep the found inputs that reach new code")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at a time")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run what was named, or everything; 1 when something was found."""
+    given = options(arguments)
+    harness = importlib.import_module("fuzz.harness") if not given.here else None
+    names = given.targets or (harness.names() if harness is not None else [])
+    seconds = given.seconds or ALTOGETHER / len(names) * given.jobs
+    FINDINGS.mkdir(exist_ok=True)
+    if given.here:
+        run_guided(names[0], seconds) if guided() else run_random(names[0], seconds)
+        return 0
+    assert harness is not None
+    if given.repeat is not None:
+        harness.Timed(harness.load(names[0]).run)(given.repeat.read_bytes())
+        print("nothing breaks")
+        return 0
+    if given.minimise:
+        for name in names:
+            minimise(name)
+        return 0
+    if not guided():
+        print(NO_ATHERIS, file=sys.stderr)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        results = []
+        for line, fine in pool.map(lambda name: run_apart(name, seconds), names):
+            print(line, flush=True)
+            results.append(fine)
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -9,10 +9,17 @@ sentence to the operator: what to do.
 from __future__ import annotations
 
 
+def _one_line(text: str) -> str:
+    """Text that may quote a peer or a file, as one line that does nothing where it is shown."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 class GatepostError(Exception):
     """The root of every error that gatepost raises on purpose.
 
-    :param message: what happened, one line, already safe to write to a log.
+    :param message: what happened; whatever is in it, it becomes one line that is safe to write to a log.
     :param hint: what the operator or caller can do about it; empty when nothing can be done.
     :param temporary: whether the same attempt may succeed later.
     """
@@ -20,8 +27,8 @@ class GatepostError(Exception):
     temporary: bool = False
 
     def __init__(self, message: str, *, hint: str = "", temporary: bool | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _one_line(message)
+        super().__init__(self.message)
         self.hint = hint
         if temporary is not None:
             self.temporary = temporary
@@ -99,7 +106,7 @@ class ConfigError(GatepostError):
 
     def __init__(self, message: str, *, problems: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.problems = problems
+        self.problems = tuple(map(_one_line, problems))
 
 
 class CertificateError(GatepostError):

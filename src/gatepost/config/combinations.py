@@ -37,7 +37,20 @@ def impossible(tables: Mapping[str, Any]) -> list[Problem]:
         *impossible_recording(tables),
         *_domains(tables.get("domains")),
         *_reflector(_table(tables.get("reflector")).get("address"), tables.get("domains")),
+        *_zeros(tables, ()),
     ]
+
+
+def _zeros(value: object, key: Key) -> Iterator[Problem]:
+    """A NUL ends a file's name, whatever stands behind it, and stands in no name that mail knows."""
+    if isinstance(value, str) and "\0" in value:
+        yield Problem(key, "holds a NUL, which no value can have")
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _zeros(inner, (*key, name))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _zeros(inner, (*key, index))
 
 
 def _table(value: object) -> Mapping[str, Any]:

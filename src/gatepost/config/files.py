@@ -114,7 +114,7 @@ def _absolute(tables: dict[str, Any], path_keys: frozenset[Key], directory: Path
         for table in _holders(tables, parents):
             text = table.get(str(name))
             if isinstance(text, str) and text:
-                table[str(name)] = str(directory / (Path(text).expanduser() if text.startswith("~") else text))
+                table[str(name)] = str(directory / _expanded(text))
 
 
 def _holders(tables: dict[str, Any], parents: Sequence[str | int]) -> list[dict[str, Any]]:
@@ -143,7 +143,15 @@ def _absolute_entry(entry: object, directory: Path) -> object:
     if not text.startswith(FILE_PREFIX):
         return entry
     path = text.removeprefix(FILE_PREFIX)
-    return f"{mark}{FILE_PREFIX}{directory / Path(path).expanduser()}" if path else entry
+    return f"{mark}{FILE_PREFIX}{directory / _expanded(path)}" if path else entry
+
+
+def _expanded(text: str) -> Path:
+    """A path with the home directory in place of ``~`` or ``~user``; where nobody has one it stays as it is written."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _tables_in(value: object) -> list[dict[str, Any]]:

@@ -172,11 +172,12 @@ def _tuples(value: Any) -> Any:
 
 def _problems(errors: Iterable[ErrorDetails]) -> Iterator[Problem]:
     found = list(errors)
+    above = {error["loc"][:length] for error in found for length in range(len(error["loc"]))}
     for error in found:
         if error["type"] in ("impossible", "default_factory_not_called"):
             continue  # found before, with their places; or follows from another key that is wrong
         key = tuple(part for part in error["loc"] if part != "[key]")
-        if error["type"] == "too_short" and any(key == other["loc"][: len(key)] != other["loc"] for other in found):
+        if error["type"] == "too_short" and key in above:
             continue  # entries that are wrong themselves were not counted
         yield Problem(key, _text(error, key))
 

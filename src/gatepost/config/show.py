@@ -35,19 +35,25 @@ def toml(tables: dict[str, Any], prefix: str = "") -> str:
     lines: list[str] = []
     later: list[str] = []
     for name, value in tables.items():
-        key = name if _BARE.fullmatch(name) else _value(name)
+        key = name if _BARE.fullmatch(name) else toml_value(name)
         if isinstance(value, dict):
             later.append(f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             later += [f"\n[[{prefix}{key}]]\n{toml(item, f'{prefix}{key}.')}" for item in value]
         else:
-            lines.append(f"{key} = {_value(value)}\n")
+            lines.append(f"{key} = {toml_value(value)}\n")
     text = "".join(lines) + "".join(later)
     return text if prefix else text.lstrip("\n")
 
 
-def _value(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def toml_value(value: object) -> str:
+    """A value, or a list of them, as TOML: on one line, and printable whatever is in it."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
+    text = json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string, but for what is not printable
+    return text if text.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -142,28 +142,28 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     :param indent: stands before all lines but the first, so that they do not look like lines of their own.
     """
     lines: list[str] = []
+    at = 0
     while True:
         front = indent if lines else ""
-        room = width - len(front)
-        if cell_len(text) <= room:
-            return [*lines, front + text]
-        cut = _fitting(text, room)
-        blank = text.rfind(" ", cut * 2 // 3, cut + 1)
-        if blank > 0:
-            lines.append(front + text[:blank])
-            text = text[blank + 1 :]
+        end = _fitting(text, at, width - len(front))
+        if end == len(text):
+            return [*lines, front + text[at:]]
+        blank = text.rfind(" ", at + (end - at) * 2 // 3, end + 1)
+        if blank > at:
+            lines.append(front + text[at:blank])
+            at = blank + 1
         else:
-            lines.append(front + text[:cut])
-            text = text[cut:]
+            lines.append(front + text[at:end])
+            at = end
 
 
-def _fitting(text: str, width: int) -> int:
-    """How many characters fit; at least one."""
+def _fitting(text: str, start: int, width: int) -> int:
+    """Behind which character from ``start`` on no more fit; at least one does."""
     used = 0
-    for at, char in enumerate(text):
-        used += cell_len(char)
+    for at in range(start, len(text)):
+        used += cell_len(text[at])
         if used > width:
-            return max(at, 1)
+            return max(at, start + 1)
     return len(text)
 
 

@@ -111,15 +111,11 @@ def addresses(text: str) -> list[str]:
         elif inside and angle is not None:
             angle.append(part)
         elif angle is None:
-            plain = _extend(plain, part)
+            # ``a . b @ c`` is one address; ``Jo Doe`` are two words, which no address is: the last one counts.
+            if plain and not plain[-1].endswith((".", "@")) and not part.startswith((".", "@")):
+                plain = []
+            plain.append(part)
     return found
-
-
-def _extend(plain: list[str], part: str) -> list[str]:
-    """``a . b @ c`` is one address; ``Jo Doe`` are two words, which no address is: the last one counts."""
-    if plain and not plain[-1].endswith((".", "@")) and not part.startswith((".", "@")):
-        return [part]
-    return [*plain, part]
 
 
 def _tokens(text: str) -> list[str]:

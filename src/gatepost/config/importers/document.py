@@ -19,6 +19,7 @@ from gatepost.config.combinations import impossible
 from gatepost.config.problems import Problem
 from gatepost.config.routing import Route
 from gatepost.config.schema import TLS, Certificate, Config, Delivery, Inbound, Limits, Listener, Outbound, Relay
+from gatepost.config.show import toml_value
 
 Scalar: TypeAlias = str | int | bool
 
@@ -96,7 +97,7 @@ class Document:
         candidate = {**self._live, table: inner} if table else {**self._live, key: _bare(value)}
         reason = reason or _impossible(candidate)
         if reason:
-            self.withhold(table, [f"{key} = {_toml(_bare(value))}"] if value.value != () else [], place, reason)
+            self.withhold(table, [f"{key} = {toml_value(_bare(value))}"] if value.value != () else [], place, reason)
             return False
         self._live = candidate
         self._lines[table] += _rendered(key, value, dropped)
@@ -120,7 +121,7 @@ class Document:
                 lines += _rendered(key, given, [])
             elif refused:
                 self.notice(_place(value), f"{key} is left out: {refused}")
-                lines += _comment(f"{key} = {_toml(_bare(value))}: {refused}")
+                lines += _comment(f"{key} = {toml_value(_bare(value))}: {refused}")
             else:
                 kept[key] = value
                 lines += _rendered(key, value, dropped)
@@ -242,15 +243,9 @@ def _place(*values: Sourced) -> str:
     return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
-def _toml(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _rendered(key: str, value: Sourced, dropped: Sequence[Sourced]) -> list[str]:
     """A key in one line, or a list with an entry a line when the entries have places of their own."""
-    line = f"{key} = {_toml(_bare(value))}"
+    line = f"{key} = {toml_value(_bare(value))}"
     places = _place(value)
     several = isinstance(value.value, tuple) and len(value.value) > 1 and (", " in places or len(line) > 80)
     if not dropped and not several:
@@ -258,7 +253,7 @@ def _rendered(key: str, value: Sourced, dropped: Sequence[Sourced]) -> list[str]
     assert isinstance(value.value, tuple)
     return [
         f"{key} = [",
-        *(f"    {_toml(_bare(entry))},{_behind(entry.place or value.place)}" for entry in value.value),
+        *(f"    {toml_value(_bare(entry))},{_behind(entry.place or value.place)}" for entry in value.value),
         *(f"    # {printable(str(entry.value))}: left out{_behind(entry.place)}" for entry in dropped),
         "]",
     ]
