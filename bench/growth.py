@@ -1,158 +1,172 @@
 """What a session, a message and a decision cost as what is stored grows.
 
-    python bench/growth.py [--sizes 100,1000,10000,100000] [--only queue,mailbox,users,greylist]
-
-One line a size: the CPU time of the server for one STARTTLS session with one 4 KiB message, while that many messages
-wait in the queue (delivery on hold), lie in the mailbox that it is delivered to (delivery included), or so many users
-exist; for greylisting the time of one decision, about a triplet that is known and about one that is new.
+The figures are CPU time of the server, in microseconds: for a STARTTLS session with one message of 4 KiB, and for each
+message of a session with twenty, while so many messages wait in the queue (delivery on hold), so many lie in the
+mailbox that they are delivered to (delivery included), so many users exist, or so many triplets are remembered by the
+greylist (which is asked about one that it knows; the time of its own decision about a new one stands beside it).
+``maildrop`` is a POP3 session with a mailbox of that many messages.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import contextlib
 import os
+import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from peers import HOLD, gatepost_config, serving
-from servers import Server, end_on_sigterm, until
+import generator
+from mailservers import HOLD, gatepost_config, make_users, serving
+from pop3 import WORDS, pop3_config
+from servers import Server, until
+from turns import Bench, Figures
 
-from gatepost.accounts.passwords import Passwords
 from gatepost.greylist.memory import Timing
 from gatepost.greylist.triplet import Prefixes, Triplet, triplet_of
 from gatepost.mailbox import mailbox_root, make_mailbox
 from gatepost.store.greylist import Bounds
 from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
-from gatepost.store.sqlite.accounts import SQLiteAccountStore
 from gatepost.store.sqlite.greylist import FILE_NAME as GREYLIST
 from gatepost.store.sqlite.greylist import SQLiteGreylist
-from gatepost.wire.sasl.secret import Secret
 
-HERE: Final = Path(__file__).parent
-PORT: Final = 12751
-SESSIONS: Final = 500
-Figures = dict[str, float]
-
-
-def run(sessions: int, *words: str) -> None:
-    """Send that many messages, over sessions of the kind that the words say."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / "load.py"), "--port", str(PORT), "--sessions", str(sessions), "--json", *words],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert not json.loads(done.stdout)["failed"], done.stdout
+PORT: Final = 13851
+SIZES: Final = (100, 1_000, 10_000, 100_000)
+QUICK_SIZES: Final = (10, 100, 1_000, 10_000)
+SESSIONS: Final = 600
+ASKED: Final = "[greylist]\nenabled = true\nauto_allow = 0\n"
+Settled = Callable[[int], None]
 
 
-def cost(server: Server, settled: Callable[[int], None]) -> Figures:
-    """CPU microseconds for a session, in the middle of three runs.
+def growth(bench: Bench) -> Figures:
+    """By kind and size, the figures."""
+    found: Figures = {}
+    for kind, measure in KINDS.items():
+        for size in QUICK_SIZES if bench.quick else SIZES:
+            place = bench.place / f"{kind}-{size}"
+            with bench.sparing(f"{kind} of {size}"):
+                found.setdefault(kind, {})[str(size)] = measure(bench, place, size)
+            shutil.rmtree(place, ignore_errors=True)
+    return found
+
+
+def cost(bench: Bench, server: Server, settled: Settled = lambda count: None) -> Figures:
+    """CPU microseconds.
 
     :param settled: waits until so many messages were dealt with.
     """
-    figures = []
-    run(100)
-    settled(100)
-    for number in range(1, 4):
+    sent = 0
+
+    def microseconds(sessions: int, messages: int) -> float:
+        nonlocal sent
         cpu = server.cpu()
-        run(SESSIONS)
-        settled(100 + number * SESSIONS)
-        figures.append(1e6 * (server.cpu() - cpu) / SESSIONS)
-    return {"us a session": statistics.median(figures)}
+        said = generator.run(server.port, "--sessions", sessions, "--messages", messages)
+        if said["failed"]:
+            raise RuntimeError(f"sessions failed: {said['failures']}")
+        sent += sessions * messages
+        settled(sent)
+        return 1e6 * (server.cpu() - cpu) / sessions
+
+    microseconds(100, 1)
+    times = 1 if bench.quick else 3
+    return {
+        "a session": statistics.median(microseconds(SESSIONS, 1) for _ in range(times)),
+        "a message of twenty": statistics.median(microseconds(SESSIONS // 10, 20) / 20 for _ in range(times)),
+    }
 
 
-def queue(place: Path, size: int) -> Figures:
+def queue(bench: Bench, place: Path, size: int) -> Figures:
     """So many messages wait already."""
-    config = gatepost_config(place, PORT, delivery=HOLD)
-    with serving(config, PORT, None) as server:
-        run(size // 20, "--mode", "plain", "--messages", "20")
-        return cost(server, lambda count: None)
+    with serving(gatepost_config(place, PORT, delivery=HOLD), PORT, bench.server_core) as server:
+        generator.run(PORT, "--sessions", max(1, size // 20), "--mode", "plain", "--messages", 20)
+        return cost(bench, server)
 
 
-def mailbox(place: Path, size: int) -> Figures:
+def mailbox(bench: Bench, place: Path, size: int) -> Figures:
     """So many messages lie in the mailbox already."""
     config = gatepost_config(place, PORT)
+    new = _filled(place, size)
+
+    def settled(count: int) -> None:
+        until(lambda: len(os.listdir(new)) >= size + count, "the mail arrives")  # noqa: PTH208
+
+    with serving(config, PORT, bench.server_core) as server:
+        return cost(bench, server, settled)
+
+
+def _filled(place: Path, size: int) -> Path:
+    """Put messages into the mailbox of the first user; where they are."""
     root = mailbox_root(place / "data", "user0@mx.test")
     make_mailbox(root)
     for number in range(size):
-        (root / "new" / f"{1_700_000_000 + number}.M1Q{number:032x}.mx.test,S=8,W=10").write_bytes(b"a: b\n\nc\n")
-
-    def settled(count: int) -> None:
-        until(lambda: len(os.listdir(root / "new")) >= size + count, "the mail arrives")  # noqa: PTH208
-
-    with serving(config, PORT, None) as server:
-        return cost(server, settled)
+        (root / "new" / f"{1_700_000_000 + number}.M1Q{number:032x}.mx.test,S=8,W=11").write_bytes(b"a: b\n\nc\n")
+    return root / "new"
 
 
-def users(place: Path, size: int) -> Figures:
+def maildrop(bench: Bench, place: Path, size: int) -> Figures:
+    """A mailbox of so many messages is opened for each session."""
+    config = pop3_config(place, PORT, ["user0@mx.test"])
+    _filled(place, size)
+    with serving(config, PORT, bench.server_core) as server:
+        generator.run(PORT, *WORDS, "--sessions", 2, "--concurrency", 1)
+        sessions = max(5, min(200, 20_000 // size))
+        said = generator.measured(server, *WORDS, "--sessions", sessions, "--concurrency", 1)
+        if said["failed"]:
+            raise RuntimeError(f"sessions failed: {said['failures']}")
+        return {"a session": 1e6 * said["server_cpu_s"] / sessions}
+
+
+def users(bench: Bench, place: Path, size: int) -> Figures:
     """So many users exist."""
     config = gatepost_config(place, PORT, delivery=HOLD)
-    record = Passwords().record(Secret(b"the same for all of them"))
-    store = SQLiteAccountStore(place / "data" / ACCOUNTS)
-    for number in range(1, size):
-        store.create(f"someone{number}@mx.test", record)
-    store.close()
-    with serving(config, PORT, None) as server:
-        return cost(server, lambda count: None)
+    with _in_memory(place / "data" / ACCOUNTS) as file:
+        make_users(file.parent, [f"someone{number}@mx.test" for number in range(1, size)])
+    with serving(config, PORT, bench.server_core) as server:
+        return cost(bench, server)
 
 
-def greylist(place: Path, size: int) -> Figures:
+def greylist(bench: Bench, place: Path, size: int) -> Figures:
     """So many triplets are remembered."""
-    place.mkdir(parents=True)
-    store = SQLiteGreylist(place / GREYLIST)
-    timing, bounds = Timing(), Bounds(auto_allow=0)
-
-    def triplet(number: int) -> Triplet:
-        client = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-        return triplet_of(client, f"a{number}@b.test", "c@d.test", Prefixes())
-
-    def times(numbers: range) -> float:
-        seconds = []
-        for number in numbers:
-            begun = time.perf_counter()
-            store.decide(triplet(number), timing, bounds)
-            seconds.append(time.perf_counter() - begun)
-        return 1e6 * statistics.median(seconds)
-
-    for number in range(size):
-        store.decide(triplet(number), timing, bounds)
-    known = times(range(0, size, max(size // 1000, 1)))
-    new = times(range(size, size + 1000))
+    config = gatepost_config(place, PORT, delivery=HOLD + ASKED)
+    config.write_text(config.read_text().replace('from = "127.0.0.0/8"', 'from = "192.0.2.1"'))  # who relays is spared
+    known = triplet_of("127.0.0.1", "load@client.test", "user0@mx.test", Prefixes())
+    at_once, bounds = Timing(delay=0), Bounds(auto_allow=0)
+    with _in_memory(place / "data" / GREYLIST) as file:
+        store = SQLiteGreylist(file)
+        for triplet in (known, known, *map(_triplet, range(1, size))):  # the known one came again
+            store.decide(triplet, at_once, bounds)
+        store.close()
+    new = []
+    store = SQLiteGreylist(place / "data" / GREYLIST)
+    for number in range(size, size + 500):
+        begun = time.perf_counter()
+        store.decide(_triplet(number), Timing(), bounds)
+        new.append(time.perf_counter() - begun)
     store.close()
-    return {"us for a known triplet": known, "us for a new one": new}
+    with serving(config, PORT, bench.server_core) as server:
+        return cost(bench, server) | {"a decision about a new triplet": 1e6 * statistics.median(new)}
 
 
-KINDS: Final[dict[str, Callable[[Path, int], Figures]]] = {
-    "queue": queue, "mailbox": mailbox, "users": users, "greylist": greylist,
+@contextlib.contextmanager
+def _in_memory(file: Path) -> Iterator[Path]:
+    """A place for a database while it is filled, where that need not wait for a disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
+        if file.exists():
+            shutil.move(file, place)
+        yield Path(place) / file.name
+        for each in Path(place).iterdir():
+            (file.parent / each.name).unlink(missing_ok=True)
+            shutil.move(each, file.parent)
+
+
+def _triplet(number: int) -> Triplet:
+    client = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    return triplet_of(client, f"a{number}@b.test", "c@d.test", Prefixes())
+
+
+KINDS: Final[dict[str, Callable[[Bench, Path, int], Figures]]] = {
+    "queue": queue, "mailbox": mailbox, "users": users, "greylist": greylist, "maildrop": maildrop,
 }  # fmt: skip
-
-
-def main() -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sizes", default="100,1000,10000,100000")
-    parser.add_argument("--only", default=",".join(KINDS))
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    end_on_sigterm()
-    results: dict[str, dict[int, Figures]] = {}
-    for kind in asked.only.split(","):
-        for size in map(int, asked.sizes.split(",")):
-            with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as place:
-                figures = KINDS[kind](Path(place) / kind, size)
-            results.setdefault(kind, {})[size] = figures
-            if not asked.json:
-                said = ", ".join(f"{value:.0f} {key}" for key, value in figures.items())
-                print(f"{kind} of {size}: {said}", flush=True)
-    if asked.json:
-        print(json.dumps(results))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,7 +73,9 @@ def started(name: str, command: Sequence[object], port: int, log: Path, *, core:
     """Start a server in a session of its own, wait until it listens, and stop it in the end.
 
     :param core: the processor that it and all that it starts run on; None is any.
+    :raises RuntimeError: when somebody else goes on listening there, or it does not in time.
     """
+    until(lambda: not _listens(port), f"port {port} is given up by another")
 
     def pin() -> None:
         if core is not None:
@@ -102,25 +103,24 @@ def started(name: str, command: Sequence[object], port: int, log: Path, *, core:
 
 
 def end_on_sigterm() -> None:
-    """Leave by an exception, so that servers are stopped."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    """Leave by an exception, so that servers are stopped: by the one that Ctrl-C raises, which nothing catches."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def until(condition: Callable[[], bool], what: str, process: subprocess.Popen[bytes] | None = None) -> None:
     """Wait for something.
 
-    :raises SystemExit: when it does not come about.
+    :raises RuntimeError: when it does not come about.
     """
     end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end or (process is not None and process.poll() is not None):
-            raise SystemExit(f"in vain: {what}")
+            raise RuntimeError(f"in vain: {what}")
         time.sleep(0.05)
-
-
-def until_open(port: int) -> None:
-    """Wait until somebody listens on a loopback port."""
-    until(lambda: _listens(port), f"somebody listens on port {port}")
 
 
 def _listens(port: int) -> bool:
@@ -131,7 +131,11 @@ def _listens(port: int) -> bool:
         return False
 
 
+def look_in_sbin() -> None:
+    """Find what Debian keeps out of the PATH of those who are not root."""
+    os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
+
+
 def found(*programs: str) -> bool:
     """Whether these programs are installed."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/lib/postfix/sbin"
-    return all(shutil.which(program, path=path) for program in programs)
+    return all(shutil.which(program) for program in programs)

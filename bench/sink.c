@@ -3,7 +3,9 @@
  * passes, and the target when outgoing mail is measured. One thread, epoll, OpenSSL.
  *
  *     cc -O2 -o sink sink.c -lssl -lcrypto
- *     sink PORT SERVER.PEM [MESSAGES]      with MESSAGES it ends after so many, and says how they came
+ *     sink [-i] PORT SERVER.PEM [MESSAGES]     with MESSAGES it ends after so many, and says how they came
+ *
+ * With -i it speaks TLS from the first octet.
  *
  * It is a measuring tool for loopback: it understands the commands of a load generator and checks little else.
  */
@@ -33,7 +35,7 @@ struct client {
 };
 
 static SSL_CTX *context;
-static int waiting;
+static int waiting, implicit;
 static long expected, messages, connections, handshakes, resumed;
 
 static void say(struct client *c, const char *words)
@@ -143,7 +145,7 @@ static void take(struct client *c, const char *data, size_t size)
 
 static int begin_tls(struct client *c)
 {
-    if (flush(c))
+    if (!implicit && flush(c))
         return -1;
     c->tls = SSL_new(context);
     SSL_set_fd(c->tls, c->fd);
@@ -164,6 +166,8 @@ static int serve(struct client *c)
             c->handshaking = 0;
             handshakes++;
             resumed += SSL_session_reused(c->tls);
+            if (flush(c))
+                return -1;
         }
         ssize_t size = c->tls ? SSL_read(c->tls, buffer, READ) : read(c->fd, buffer, READ);
         if (size <= 0) {
@@ -194,15 +198,18 @@ static void greet(int listening)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         say(c, "220 sink.test ESMTP\r\n");
         epoll_ctl(waiting, EPOLL_CTL_ADD, fd, &event);
-        if (flush(c))
+        c->handshaking = implicit;
+        if (!implicit && flush(c))
             drop(c);
     }
 }
 
 int main(int count, char **words)
 {
+    if (count > 1 && !strcmp(words[1], "-i"))
+        implicit = 1, count--, words++;
     if (count != 3 && count != 4) {
-        fprintf(stderr, "usage: sink PORT SERVER.PEM [MESSAGES]\n");
+        fprintf(stderr, "usage: sink [-i] PORT SERVER.PEM [MESSAGES]\n");
         return 64;
     }
     if (count == 4)

@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import pwd
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from generator import program
 from servers import Server, found, started
 
+from gatepost.accounts.passwords import Passwords
+from gatepost.mailbox import mailbox_root
+from gatepost.store.sqlite.accounts import FILE_NAME as ACCOUNTS
+from gatepost.store.sqlite.accounts import SQLiteAccountStore
 from gatepost.testing.ca import TestAuthority
+from gatepost.wire.sasl.secret import Secret
 
 HERE: Final = Path(__file__).parent
+PASSWORD: Final = "wonderland"
 Start: TypeAlias = Callable[[Path, int, int | None], AbstractContextManager[Server]]
 
 
@@ -34,7 +45,10 @@ class Peer:
     :param found: whether it is installed here.
     :param install: how to get it.
     :param version: asks for it.
-    :param cases: the cases it is measured in; empty is all.
+    :param cases: the sections it is measured in.
+    :param warm_up: how many sessions it has before anything counts; those that compile as they go need more.
+    :param delivered: how many messages its mailbox has, for a server that delivers while it is measured.
+    :param most_held: how many idle connections it is asked to hold; ``why_not_more`` says why.
     """
 
     name: str
@@ -43,7 +57,11 @@ class Peer:
     found: Callable[[], bool]
     install: str
     version: Callable[[], str]
-    cases: frozenset[str] = frozenset()
+    cases: frozenset[str]
+    warm_up: int = 100
+    delivered: Callable[[Path], int] | None = None
+    most_held: int = 10_000
+    why_not_more: str = ""
 
 
 def certificate(place: Path) -> Path:
@@ -67,13 +85,15 @@ name = "mx"
 protocol = "smtp"
 bind = "127.0.0.1:{port}"
 {implicit}[[relay]]
-from = "127.0.0.1"
+from = "127.0.0.0/8"
+{limits}{delivery}"""
+LIMITS: Final = """\
 [limits]
 connections = 100000
 connections_per_address = 100000
 connection_rate_per_address = 1000000000
 message_rate_per_address = 1000000000
-{delivery}"""
+"""
 
 
 def gatepost_config(place: Path, port: int, *, implicit: bool = False, delivery: str = "") -> Path:
@@ -82,25 +102,32 @@ def gatepost_config(place: Path, port: int, *, implicit: bool = False, delivery:
     config = place / "gatepost.toml"
     config.write_text(
         GATEPOST.format(
-            data=place / "data", certificate=certificate(place.parent), port=port, delivery=delivery,
+            data=place / "data", certificate=certificate(place.parent), port=port, delivery=delivery, limits=LIMITS,
             implicit='tls = "implicit"\n' if implicit else "",
         )
     )  # fmt: skip
     if not (place / "data").exists():
-        subprocess.run(
-            [*_gatepost(config), "user", "add", "user0@mx.test", "--password-stdin"],
-            input=b"not used here", check=True, capture_output=True,
-        )  # fmt: skip
+        (place / "data").mkdir()
+        make_users(place / "data", ["user0@mx.test"])
     return config
 
 
-def _gatepost(config: Path) -> list[str]:
+def make_users(data: Path, names: Sequence[str]) -> None:
+    """Accounts with ``PASSWORD``, which is hashed once for all."""
+    store, record = SQLiteAccountStore(data / ACCOUNTS), Passwords().record(Secret(PASSWORD.encode()))
+    for name in names:
+        store.create(name, record)
+    store.close()
+
+
+def gatepost_command(config: Path) -> list[str]:
+    """The command line with this configuration."""
     return [sys.executable, "-m", "gatepost", "--config", str(config)]
 
 
 def serving(config: Path, port: int, core: int | None, name: str = "gatepost") -> AbstractContextManager[Server]:
     """``gatepost serve``."""
-    return started(name, [*_gatepost(config), "serve"], port, config.parent / "log", core=core)
+    return started(name, [*gatepost_command(config), "serve"], port, config.parent / "log", core=core)
 
 
 def _gatepost_peer(delivery: str, *, implicit: bool = False) -> Start:
@@ -114,18 +141,10 @@ def _gatepost_peer(delivery: str, *, implicit: bool = False) -> Start:
     return start
 
 
-def sink_program(place: Path) -> Path:
-    """The C sink, built once."""
-    program = place / "sink-program"
-    if not program.exists():
-        subprocess.run(["cc", "-O2", "-o", program, HERE / "sink.c", "-lssl", "-lcrypto"], check=True)
-    return program
-
-
-def sink(place: Path, port: int, core: int | None) -> AbstractContextManager[Server]:
+def sink(place: Path, port: int, core: int | None, *, implicit: bool = False) -> AbstractContextManager[Server]:
     """The bound."""
     place.mkdir(parents=True, exist_ok=True)
-    command = [sink_program(place.parent), str(port), certificate(place.parent)]
+    command = [program("sink"), *(["-i"] if implicit else []), port, certificate(place.parent)]
     return started("sink", command, port, place / "log", core=core)
 
 
@@ -149,6 +168,7 @@ retry     unix  - - n - - error
 discard   unix  - - n - - discard
 anvil     unix  - - n - 1 anvil
 scache    unix  - - n - 1 scache
+tlsproxy  unix  - - n - 0 tlsproxy
 showq     unix  n - n - - showq
 postlog   unix-dgram n - n - 1 postlogd
 """
@@ -166,7 +186,7 @@ mydestination =
 local_recipient_maps =
 alias_maps =
 mynetworks = 127.0.0.0/8
-relay_domains = mx.test
+relay_domains = mx.test, elsewhere.test
 relay_recipient_maps =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
@@ -181,6 +201,7 @@ smtpd_tls_loglevel = 0
 smtpd_tls_wrappermode = {implicit}
 smtp_tls_security_level = encrypt
 smtp_tls_session_cache_database = btree:{base}/data/smtp_scache
+smtp_tls_connection_reuse = {reuse}
 relayhost = [127.0.0.1]:{sink}
 relay_transport = relay
 disable_dns_lookups = yes
@@ -200,9 +221,12 @@ def _postfix_peer(*, implicit: bool = False) -> Start:
 
 @contextlib.contextmanager
 def postfix(
-    place: Path, port: int, core: int | None, *, implicit: bool = False, sink_port: int = 9
+    place: Path, port: int, core: int | None, *, implicit: bool = False, sink_port: int = 9, reuse: bool = False
 ) -> Iterator[Server]:
-    """Postfix that puts what it accepts on hold."""
+    """Postfix that puts what it accepts on hold.
+
+    :param sink_port: where it delivers what is released; with ``reuse`` over connections that are kept.
+    """
     shutil.rmtree(place, ignore_errors=True)
     for name in ("conf", "queue", "data"):
         (place / name).mkdir(parents=True)
@@ -213,10 +237,11 @@ def postfix(
     begin = pem.index("-----BEGIN PRIVATE") if "-----BEGIN PRIVATE" in pem else pem.index("-----BEGIN EC PRIVATE")
     end = pem.index("\n", pem.index("-----END", begin)) + 1
     (place / "server.pem").write_text(pem[begin:end] + pem[:begin] + pem[end:])  # the key first
-    settings = {"base": place, "implicit": "yes" if implicit else "no", "sink": sink_port}
+    settings = {"base": place, "implicit": "yes" if implicit else "no", "sink": sink_port,
+                "reuse": "yes" if reuse else "no"}  # fmt: skip
     (place / "conf" / "main.cf").write_text(POSTFIX_MAIN.format(**settings))
     (place / "conf" / "master.cf").write_text(POSTFIX_MASTER.format(port=port))
-    command = ["/usr/sbin/postfix", "-c", place / "conf", "start-fg"]
+    command = ["postfix", "-c", place / "conf", "start-fg"]
     with started("postfix", command, port, place / "log", core=core) as server:
         yield server
 
@@ -269,7 +294,7 @@ def _exim_peer(*, implicit: bool = False) -> Start:
             shutil.chown(place / name, "Debian-exim", "Debian-exim")
         for each in (place.parent, place):
             each.chmod(0o755)
-        shutil.copy(shutil.which("exim4") or "/usr/sbin/exim4", place / "exim4")
+        shutil.copy(shutil.which("exim4") or "exim4", place / "exim4")
         (place / "exim4").chmod(0o4755)
         shutil.copy(certificate(place.parent), place / "server.pem")
         shutil.chown(place / "server.pem", "root", "Debian-exim")
@@ -295,9 +320,76 @@ def _aiosmtpd_peer(handler: str) -> Start:
     return start
 
 
-def _printed(*command: str) -> str:
+HARAKA_PLUGIN: Final = """\
+exports.hook_rcpt = (next) => next(OK);
+exports.hook_queue = (next) => next(OK);
+"""
+
+
+@contextlib.contextmanager
+def _haraka(place: Path, port: int, core: int | None) -> Iterator[Server]:
+    home = node_module("Haraka")
+    assert home is not None
+    shutil.rmtree(place, ignore_errors=True)
+    for name in ("config", "plugins"):
+        (place / name).mkdir(parents=True)
+    pair = certificate(place.parent)
+    texts = {
+        "config/smtp.ini": f"listen=127.0.0.1:{port}\nnodes=0\ndaemonize=false\n",
+        "config/me": "mx.test\n",
+        "config/loglevel": "WARN\n",
+        "config/tls.ini": f"key={pair}\ncert={pair}\n[outbound]\n",
+        "config/plugins": "tls\ntake_all\n",
+        "config/connection.ini": (home / "config/connection.ini").read_text().replace("=26214400", "=67108864"),
+        "plugins/take_all.js": HARAKA_PLUGIN,
+    }
+    for name, text in texts.items():
+        (place / name).write_text(text)
+    with started("haraka", ["node", home / "bin/haraka", "-c", place], port, place / "log", core=core) as server:
+        yield server
+
+
+SMTP_SERVER: Final = """\
+const {{ SMTPServer }} = require('{module}');
+const pair = require('fs').readFileSync('{pair}');
+const server = new SMTPServer({{
+  key: pair, cert: pair, authOptional: true, disableReverseLookup: true, banner: 'mx.test', size: 67108864,
+  onData(stream, session, callback) {{ stream.on('data', () => {{}}); stream.on('end', callback); }},
+}});
+server.on('error', () => {{}});
+server.listen({port}, '127.0.0.1');
+"""
+
+
+@contextlib.contextmanager
+def _smtp_server(place: Path, port: int, core: int | None) -> Iterator[Server]:
+    place.mkdir(parents=True, exist_ok=True)
+    script = place / "server.js"
+    module = node_module("smtp-server")
+    script.write_text(SMTP_SERVER.format(module=module, pair=certificate(place.parent), port=port))
+    with started("smtp-server", ["node", script], port, place / "log", core=core) as server:
+        yield server
+
+
+def node_module(name: str) -> Path | None:
+    """Where a package of npm is: in the directories of NODE_PATH, or in bench/node_modules."""
+    places = [Path(each) for each in os.environ.get("NODE_PATH", "").split(":") if each]
+    homes = [place / name for place in [*places, HERE / "node_modules"]]
+    return next((home for home in homes if (home / "package.json").exists()), None)
+
+
+def _node_version(name: str) -> str:
+    home = node_module(name)
+    assert home is not None
+    version = json.loads((home / "package.json").read_text())["version"]
+    return f"{version} on Node.js {printed_version('node', '--version')}"
+
+
+def printed_version(*command: str) -> str:
+    """The first version number that a command prints."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip().partition("\n")[0]
+    number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return number[0] if number else "unknown"
 
 
 def _gatepost_version() -> str:
@@ -310,39 +402,78 @@ def _root() -> bool:
     return os.geteuid() == 0
 
 
+def _account(name: str) -> bool:
+    with contextlib.suppress(KeyError):
+        return bool(pwd.getpwnam(name))
+    return False
+
+
+def _mailbox(place: Path) -> int:
+    """How many messages were delivered to the recipient."""
+    new = mailbox_root(place / "data", "user0@mx.test") / "new"
+    return len(os.listdir(new)) if new.exists() else 0  # noqa: PTH208
+
+
 HOLD: Final = "[delivery]\nhold = true\n"
-STARTTLS: Final = frozenset({"starttls", "starttls20", "plain", "resumed", "large", "idle"})
+MESSAGES: Final = frozenset({"starttls", "starttls20", "plain", "resumed", "large"})
+ALL: Final = MESSAGES | {"latency", "idle"}
 IMPLICIT: Final = frozenset({"implicit"})
+COMMITTED: Final = "the message: a committed, synced transaction"
+A_PROCESS_EACH: Final = "it has a process for each connection: 10,000 do not fit into the memory of most machines"
+
+_SINK: Final = Peer(
+    "sink", sink, "nothing: it throws messages away", lambda: True, "",
+    lambda: f"OpenSSL {printed_version('openssl', 'version')}", ALL,
+)  # fmt: skip
+_POSTFIX: Final = Peer(
+    "postfix", _postfix_peer(), "the queue file, synced", lambda: found("postfix") and _root(),
+    "apt-get install postfix; needs root", lambda: printed_version("postconf", "-dh", "mail_version"), ALL,
+    most_held=1_000, why_not_more=A_PROCESS_EACH,
+)  # fmt: skip
+_EXIM: Final = Peer(
+    "exim", _exim_peer(), "both spool files, synced", lambda: found("exim4") and _root() and _account("Debian-exim"),
+    "apt-get install exim4-daemon-light; beside Postfix: apt-get download it, dpkg -x, put it in PATH, useradd -r "
+    "Debian-exim; needs root",
+    lambda: printed_version("exim4", "-bV"), ALL, most_held=1_000, why_not_more=A_PROCESS_EACH,
+)  # fmt: skip
+
+
+def _gatepost(name: str, start: Start, durable: str, cases: frozenset[str]) -> Peer:
+    return Peer(name, start, durable, lambda: True, "", _gatepost_version, cases)
 
 
 def _aiosmtpd(name: str, handler: str, durable: str) -> Peer:
     return Peer(
         name, _aiosmtpd_peer(handler), durable, lambda: importlib.util.find_spec("aiosmtpd") is not None,
         "pip install aiosmtpd",
-        lambda: _printed(sys.executable, "-c", "import aiosmtpd; print(aiosmtpd.__version__)"), STARTTLS,
+        lambda: printed_version(sys.executable, "-c", "import aiosmtpd; print(aiosmtpd.__version__)"), ALL,
+    )  # fmt: skip
+
+
+def _node(name: str, start: Start, durable: str) -> Peer:
+    return Peer(
+        name, start, durable, lambda: found("node") and node_module(name) is not None,
+        f"npm install --prefix bench {name}, or say where it is with NODE_PATH", lambda: _node_version(name), ALL,
+        warm_up=600,
     )  # fmt: skip
 
 
 PEERS: Final = (
-    Peer("sink", sink, "nothing: it throws messages away", lambda: found("cc"), "apt install gcc libssl-dev",
-         lambda: _printed("openssl", "version"), STARTTLS),
-    Peer("gatepost", _gatepost_peer(HOLD), "the message: a committed, synced transaction", lambda: True, "",
-         _gatepost_version, STARTTLS),
-    Peer("gatepost, implicit", _gatepost_peer(HOLD, implicit=True), "the message: a committed, synced transaction",
-         lambda: True, "", _gatepost_version, IMPLICIT),
-    Peer("gatepost, delivering", _gatepost_peer(""), "the message; its delivery to a Maildir runs meanwhile",
-         lambda: True, "", _gatepost_version, STARTTLS - {"idle"}),
-    Peer("postfix", _postfix_peer(), "the queue file, synced", lambda: found("postfix") and _root(),
-         "apt install postfix; needs root", lambda: _printed("postconf", "-d", "mail_version"), STARTTLS),
-    Peer("postfix, implicit", _postfix_peer(implicit=True), "the queue file, synced",
-         lambda: found("postfix") and _root(), "apt install postfix; needs root",
-         lambda: _printed("postconf", "-d", "mail_version"), IMPLICIT),
-    Peer("exim", _exim_peer(), "both spool files, synced", lambda: found("exim4") and _root(),
-         "apt install exim4-daemon-light (in place of Postfix, or unpacked); needs root",
-         lambda: _printed("exim4", "-bV"), STARTTLS),
-    Peer("exim, implicit", _exim_peer(implicit=True), "both spool files, synced",
-         lambda: found("exim4") and _root(), "apt install exim4-daemon-light; needs root",
-         lambda: _printed("exim4", "-bV"), IMPLICIT),
+    _SINK,
+    replace(_SINK, name="sink, implicit", start=partial(sink, implicit=True), cases=IMPLICIT),
+    _gatepost("gatepost", _gatepost_peer(HOLD), COMMITTED, ALL),
+    _gatepost("gatepost, implicit", _gatepost_peer(HOLD, implicit=True), COMMITTED, IMPLICIT),
+    replace(
+        _gatepost("gatepost, delivering", _gatepost_peer(""), f"{COMMITTED}; delivery to a Maildir runs meanwhile",
+                  MESSAGES),
+        delivered=_mailbox,
+    ),
+    _POSTFIX,
+    replace(_POSTFIX, name="postfix, implicit", start=_postfix_peer(implicit=True), cases=IMPLICIT),
+    _EXIM,
+    replace(_EXIM, name="exim, implicit", start=_exim_peer(implicit=True), cases=IMPLICIT),
     _aiosmtpd("aiosmtpd", "discard", "nothing: its handler throws messages away"),
     _aiosmtpd("aiosmtpd, Maildir", "maildir", "a file of the Maildir, synced with its directory"),
+    _node("Haraka", _haraka, "nothing: its plugin throws messages away"),
+    _node("smtp-server", _smtp_server, "nothing: its handler throws messages away"),
 )  # fmt: skip
