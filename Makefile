@@ -39,7 +39,7 @@ help:
 	@echo "make wheel    build the wheel into dist, look whether it is whole, run the examples with it"
 	@echo "make bench    measure beside the servers that are installed; writes docs/performance.md; takes half an hour"
 	@echo "make soak     ten minutes of real traffic while everything goes wrong, then the books"
-	@echo "make fuzz     throw noise at every parser for a while"
+	@echo "make fuzz     ten minutes of coverage-guided noise at everything that reads"
 	@echo "make clean    remove what was set up; ./data stays"
 
 run: $(READY)
@@ -89,8 +89,10 @@ wheel: $(READY)
 	$(BIN)/python packaging/check_wheel.py dist
 	$(BIN)/python packaging/check_installed.py dist
 
+# Where there is no wheel of atheris, noise without guidance.
 fuzz: $(DEVEL)
-	$(BIN)/python fuzz/run.py
+	-@$(PIP) --quiet --only-binary atheris --editable '.[dev,fuzz]'
+	$(BIN)/python fuzz/run.py $(FUZZ_ARGS)
 
 bench: $(DEVEL)
 	@$(PIP) --quiet --editable '.[dev,bench]'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import itertools
 import os
 import socket
@@ -45,7 +46,7 @@ async def dial(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_seconds
-    found = _as_address(host, port) or await _look_up(loop, host, port, connect_seconds)
+    found = as_address(host, port) or await _look_up(loop, host, port, connect_seconds)
     failures: list[tuple[str, OSError]] = []
     for attempt in attempts(found, deadline, loop.time):
         try:
@@ -81,7 +82,9 @@ async def _established(loop: asyncio.AbstractEventLoop, sock: socket.socket, att
     :raises OSError: when it is refused or unreachable; ``TimeoutError`` without a number when it takes too long.
     """
     code = sock.connect_ex(attempt.address)
-    if code in (errno.EINPROGRESS, errno.EINTR):
+    if code == errno.EINPROGRESS:
+        code = sock.connect_ex(attempt.address)  # a server on this machine has answered by now
+    if code in (errno.EALREADY, errno.EINPROGRESS, errno.EINTR):
         settled: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(attempt.seconds, _settle, settled, TimeoutError())
         loop.add_writer(sock, _settle, settled)
@@ -120,22 +123,22 @@ def wrap(
 
 def origin_of(sock: socket.socket, dialer: str) -> Origin:
     """The origin of a socket that we connected."""
-    if sock.family == socket.AF_UNIX:
-        peer = local = ("local", 0)
-    else:
-        peer, local = sock.getpeername()[:2], sock.getsockname()[:2]
-    return Origin(peer, local, dialer, time.time(), f"{os.getpid():x}-{next(_serial):x}")
+    peer, local = sock.getpeername(), sock.getsockname()
+    if not isinstance(peer, tuple):
+        peer = local = ("local", 0)  # AF_UNIX
+    return Origin(peer[:2], local[:2], dialer, time.time(), f"{os.getpid():x}-{next(_serial):x}")
 
 
-def _as_address(host: str, port: int) -> Sequence[Found]:
+@functools.lru_cache(256)
+def as_address(host: str, port: int) -> Sequence[Found]:
     """An address stands for itself; nothing is found of a name."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
         except OSError:
             continue
-        return [(family, 0, 0, "", (host, port))]
-    return []
+        return ((family, 0, 0, "", (host, port)),)
+    return ()
 
 
 async def _look_up(loop: asyncio.AbstractEventLoop, host: str, port: int, seconds: float) -> Sequence[Found]:

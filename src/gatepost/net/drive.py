@@ -4,6 +4,10 @@ A ``Wire`` is a connection that we opened. It runs dialogues (``wire.dialogue``)
 effects: it writes, waits for octets until the deadline of the step, and upgrades. Octets that nobody asked for wait in
 a bounded inbox; the inbox is what a plaintext engine's residue is judged from, so the upgrade refuses when it is not
 empty: a server that speaks before its handshake is not believed.
+
+A dialogue is driven by callbacks (``begin``): it goes on where the octets come in, without a task or a future for each
+thing that it waits for. ``run`` is the same for who awaits its end. What is rare has a task: a handshake, and a peer
+that reads slowly.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple, TypeVar
 
 from gatepost.errors import DeadlineExceeded, GatepostError, LocalProtocolError, UpgradeError
 from gatepost.net.channel import Handshake, PlainChannel, SecureChannel
@@ -19,7 +24,7 @@ from gatepost.net.transport import Receiver, Transport
 from gatepost.tls.contexts import ClientTLS
 from gatepost.tls.engine import ClientHandshake, ServerHandshake
 from gatepost.tls.observer import HandshakeObserver
-from gatepost.wire.dialogue import Dialogue, Effect, Receive, Result, Send, Upgrade
+from gatepost.wire.dialogue import Dialogue, Receive, Result, Send, Upgrade
 from gatepost.wire.upgrade import Origin, PlaintextAfterUpgrade, Role, TLSEvidence, UpgradeReady
 
 T = TypeVar("T")
@@ -54,11 +59,15 @@ class Wire:
     __slots__ = (
         "_channel",
         "_deadline",
+        "_dialogue",
+        "_done",
         "_due",
         "_ended",
         "_error",
         "_handshake_seconds",
+        "_helper",
         "_inbox",
+        "_listening",
         "_loop",
         "_step",
         "_switched",
@@ -87,7 +96,11 @@ class Wire:
         self._inbox = b""
         self._ended = False
         self._error: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._dialogue: Dialogue[Any] | None = None  # that is being run
+        self._done: Callable[[Any, Exception | None], None] | None = None  # told how it ended
+        self._listening = False  # whether it waits for octets
+        self._helper: asyncio.Task[Result] | None = None  # what it waits for, where that is something rare
+        self._waiter: asyncio.Future[None] | None = None  # of ``ready``
         self._switched: asyncio.Future[TLSEvidence] | None = None
         self._timer: asyncio.TimerHandle | None = None  # that looks after the peer while something is waited for
         self._due = 0.0  # when it does
@@ -184,23 +197,99 @@ class Wire:
         :raises HandshakeError: when the handshake of an upgrade fails; likewise ``VerificationError``.
         :raises OSError: when the connection is lost.
         """
-        result: Result = None
-        self._step = ""
-        self._until = self._loop.time() + seconds
+        outcome: asyncio.Future[T] = self._loop.create_future()
+
+        def done(value: T | None, error: Exception | None) -> None:
+            if outcome.done():
+                return
+            if error is not None:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(value)  # type: ignore[arg-type]
+
+        self.begin(dialogue, done, seconds=seconds)
         try:
-            effect = next(dialogue)
-            while True:
-                try:
-                    result = await self._perform(effect)
-                except (GatepostError, OSError) as error:
-                    effect = dialogue.throw(error)
-                else:
-                    effect = dialogue.send(result)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
+            return await outcome
         finally:
-            dialogue.close()  # now, not when it is collected, when the task that runs it was cancelled
+            if self._dialogue is dialogue:  # the task that awaited its end was cancelled
+                self._drop()
+
+    def begin(
+        self,
+        dialogue: Dialogue[T],
+        done: Callable[[T | None, Exception | None], None],
+        *,
+        seconds: float = math.inf,
+    ) -> None:
+        """Run a dialogue, now as far as it goes, and on whenever something comes.
+
+        :param done: told once how it ended, perhaps before this returns: its value, or what ``run`` would raise.
+        :param seconds: how long all of it may take.
+        """
+        self._step = ""
+        self._until = math.inf if seconds == math.inf else self._loop.time() + seconds
+        self._dialogue, self._done = dialogue, done
+        self._drive(None, None)
+
+    def _drive(self, result: Result, error: Exception | None) -> None:
+        """Go on with the dialogue until it waits, or is over."""
+        dialogue = self._dialogue
+        assert dialogue is not None
+        try:
+            while True:
+                effect = dialogue.send(result) if error is None else dialogue.throw(error)
+                error = None
+                try:
+                    kind = type(effect)
+                    if kind is Receive:
+                        result = self._take(effect)  # type: ignore[arg-type]
+                        if result is None:
+                            return
+                    elif kind is Send:
+                        result = None
+                        self._say(effect)  # type: ignore[arg-type]
+                        if self._transport.unsent > INBOX_LIMIT:
+                            self._help(self._drain(min(self._handshake_seconds * 10, self._until - self._loop.time())))
+                            return
+                    else:
+                        self._help(self._upgrade(effect))  # type: ignore[arg-type]
+                        return
+                except (GatepostError, OSError) as failure:
+                    error = failure
+        except StopIteration as stop:
+            self._finish(stop.value, None)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, who waits for the end is told
+            self._finish(None, failure)
+
+    def _finish(self, value: object, error: Exception | None) -> None:
+        done, self._done, self._dialogue = self._done, None, None
+        if done is not None:
+            done(value, error)
+
+    def _drop(self) -> None:
+        """Leave the dialogue where it stands; nobody is told."""
+        dialogue, self._dialogue, self._done, self._listening = self._dialogue, None, None, False
+        if self._helper is not None:
+            self._helper.cancel()
+            self._helper = None
+        if dialogue is not None:
+            dialogue.close()  # now, not when it is collected
+
+    def _help(self, work: Coroutine[Any, Any, Result]) -> None:
+        """Have a task do what the dialogue waits for."""
+        self._helper = self._loop.create_task(work)
+        self._helper.add_done_callback(self._helped)
+
+    def _helped(self, task: asyncio.Task[Result]) -> None:
+        if task is not self._helper:  # the dialogue was left
+            if not task.cancelled():
+                task.exception()
+            return
+        self._helper = None
+        error = ConnectionAbortedError("cancelled") if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        self._drive(None if error is not None else task.result(), error)
 
     async def handshake(self) -> TLSEvidence:
         """Begin TLS at once, for protocols that are private from their first byte (RFC 8314 §3.3)."""
@@ -219,19 +308,12 @@ class Wire:
             self._inbox = b""
         return await self._switch(handshake, go_ahead)
 
-    async def _perform(self, effect: Effect) -> Result:
-        if isinstance(effect, Send):
-            if self._error is not None:
-                raise self._error
-            if self._transport.tap is not None and effect.secret:
-                self._transport.tap.secret = True
-            self._channel.send(effect.data)
-            if self._transport.unsent > INBOX_LIMIT:
-                await self._drain(min(self._handshake_seconds * 10, self._until - self._loop.time()))
-            return None
-        if isinstance(effect, Receive):
-            return await self._receive(effect)
-        return await self._upgrade(effect)
+    def _say(self, effect: Send) -> None:
+        if self._error is not None:
+            raise self._error
+        if effect.secret and self._transport.tap is not None:
+            self._transport.tap.secret = True
+        self._channel.send(effect.data)
 
     async def _drain(self, seconds: float) -> None:
         try:
@@ -241,48 +323,50 @@ class Wire:
             self.abort()
             raise DeadlineExceeded("the peer stopped reading") from None
 
-    async def _receive(self, effect: Receive) -> bytes:
+    def _take(self, effect: Receive) -> bytes | None:
+        """What has come; None while nothing has."""
+        now = self._loop.time()
         if effect.step != self._step:
             self._step = effect.step
-            self._deadline = min(self._loop.time() + effect.seconds, self._until)
-        elif self._loop.time() >= self._deadline:
+            self._deadline = min(now + effect.seconds, self._until)
+        elif now >= self._deadline:
             self._expire()
-        if not self._inbox and not self._ended:
-            self._waiter = self._loop.create_future()
-            self._watch()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        if self._inbox or self._ended:
+            return self._taken()
+        self._watch(now)
+        return None
+
+    def _taken(self) -> bytes | None:
         if isinstance(self._error, DeadlineExceeded):
             raise self._error
         if self._inbox:
             data, self._inbox = self._inbox, b""
-            self._transport.resume()
+            if len(data) > INBOX_LIMIT:
+                self._transport.resume()
             return data
         if self._error is not None:
             raise self._error
-        return b""
+        return b"" if self._ended else None
 
-    def _watch(self) -> None:
-        """Wake when the deadline has passed, and look after the peer on the way there."""
-        now = self._loop.time()
+    def _watch(self, now: float) -> None:
+        """Listen; wake when the deadline has passed, and look after the peer on the way there."""
+        self._listening = True
         if now >= self._deadline:
             self._expire()
             return
-        due = min(self._deadline, now + _PROBE_SECONDS)
         if self._timer is not None:
-            if self._due <= due:
+            if self._due <= self._deadline:
                 return  # left by an answer that came in time: it serves this one too
             self._timer.cancel()
-        self._timer, self._due = self._loop.call_at(due, self._look), due
+        self._due = min(self._deadline, now + _PROBE_SECONDS)
+        self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        if self._waiter is not None and not self._waiter.done():
+        if self._listening:
             self._transport.probe()
-        if self._waiter is not None and not self._waiter.done():
-            self._watch()
+        if self._listening:
+            self._watch(self._loop.time())
 
     def _expire(self) -> None:
         self._error = DeadlineExceeded(f"no {self._step} in time")
@@ -358,6 +442,10 @@ class Wire:
     # net.transport.Receiver
 
     def data_received(self, data: bytes) -> None:
+        if self._listening and not self._inbox:
+            self._listening = False
+            self._drive(data, None)
+            return
         self._inbox += data
         if len(self._inbox) > INBOX_LIMIT:
             self._transport.pause()
@@ -377,5 +465,14 @@ class Wire:
         self._wake()
 
     def _wake(self) -> None:
+        """Something came, or nothing more does."""
+        if self._listening:
+            self._listening = False
+            try:
+                data = self._taken()
+            except (GatepostError, OSError) as error:
+                self._drive(None, error)
+            else:
+                self._drive(data, None)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

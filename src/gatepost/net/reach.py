@@ -46,6 +46,9 @@ def attempts(found: Iterable[Found], deadline: float, clock: Callable[[], float]
     :param deadline: when, by the clock, all must be over.
     """
     entries = [(family, address) for family, _, _, _, address in found if family in (socket.AF_INET, socket.AF_INET6)]
+    if len(entries) == 1:
+        yield Attempt(*entries[0], max(deadline - clock(), 0.0))  # type: ignore[arg-type]
+        return
     entries = list(dict.fromkeys(entries))
     lead = [entry for entry in entries if entry[0] == entries[0][0]]
     rest = [entry for entry in entries if entry[0] != entries[0][0]]

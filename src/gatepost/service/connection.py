@@ -8,7 +8,7 @@ session can read it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 from gatepost.errors import HandshakeError
 from gatepost.net.channel import PlainChannel, SecureChannel
@@ -30,14 +30,6 @@ class Session(Receiver, ServedSession, Protocol):
     """What a connection asks of its session."""
 
     def greet(self) -> None: ...
-
-
-@runtime_checkable
-class Watched(Protocol):
-    """A session that can be recorded: what it reads and says, its engine shows."""
-
-    def watch(self, witness: Witness) -> None:
-        """Show everything from here on; called before anything is said."""
 
 
 class Door(Protocol):
@@ -161,8 +153,10 @@ class Connection(ServedConnection):
 
     def show(self, session: Session) -> None:
         """Let the transcript see what a session reads and says, if there is one and the session can show it."""
-        if self.transcript is not None and isinstance(session, Watched):
-            session.watch(self.transcript)
+        if self.transcript is not None:
+            watch: Callable[[Witness], None] | None = getattr(session, "watch", None)
+            if watch is not None:
+                watch(self.transcript)
 
     def refuse(self, refusal: Refusal) -> None:
         """Say one reply and close, before any session: a limit was reached."""

@@ -60,7 +60,7 @@ class Serving:
 
     __slots__ = (
         "_acceptors", "_connections", "_drain_seconds", "_draining", "_ending", "_limits", "_loop", "_policies",
-        "_recorder", "_refused", "_vestibules",
+        "_recorder", "_refused", "_stopped", "_vestibules",
     )  # fmt: skip
 
     def __init__(
@@ -74,7 +74,7 @@ class Serving:
         self._vestibules: list[Vestibule] = []
         self._connections: set[Connection] = set()
         self._refused: set[Connection] = set()  # that were told so and linger
-        self._draining = self._ending = False
+        self._draining = self._ending = self._stopped = False
         self._recorder: Recorder | None = None
         Sweeper(loop, self._connections, self._look)
 
@@ -141,7 +141,13 @@ class Serving:
         for connection in (*self._connections, *self._refused):
             connection.outcome = "cut off"
             connection.transport.abort()
-        self._loop.call_soon(self._loop.stop)
+        self._loop.call_soon(self._stop)
+
+    def _stop(self) -> None:
+        """Leave the loop, once: what closes afterwards may run it again."""
+        if not self._stopped:
+            self._stopped = True
+            self._loop.stop()
 
     def _accept(
         self,
@@ -203,7 +209,7 @@ class Serving:
 
     def _stop_when_done(self) -> None:
         if not self._connections and not self._refused and self.idle:
-            self._loop.stop()
+            self._stop()
         else:
             self._loop.call_later(_DRAIN_POLL, self._stop_when_done)
 

@@ -24,6 +24,8 @@ from gatepost.errors import (
 )
 from gatepost.net.blocking import BlockingWire
 from gatepost.net.dial import dial
+from gatepost.net.drive import Wire
+from gatepost.net.transport import Transport
 from gatepost.testing.server import MailServer
 from gatepost.tls.contexts import ClientTLS, client_context
 from gatepost.wire.dialogue import Dialogue, Receive, Send, Upgrade, receive, send, upgrade
@@ -296,6 +298,55 @@ def test_drivers_throw_into_the_dialogue_where_it_failed(drive: Driver) -> None:
 
     with Script(b"") as peer:
         assert drive(peer.port, talk) == "no greeting in time"
+
+
+def test_dialogue_goes_on_where_its_octets_come_in() -> None:
+    """Within the call that brings them: whoever began it is told before that returns."""
+
+    def talk() -> Dialogue[bytes]:
+        yield from send(b"hello?")
+        return (yield from receive(60, "answer"))
+
+    async def scenario() -> None:
+        near, far = socket.socketpair()
+        loop, ends = asyncio.get_running_loop(), list[tuple[bytes | None, Exception | None]]()
+        with far:
+            wire = Wire(loop, Transport(loop, near), Origin(("local", 0), ("local", 0), "test", 0.0, "1"))
+            wire.begin(talk(), lambda value, error: ends.append((value, error)))
+            assert far.recv(64) == b"hello?"
+            wire.data_received(b"here")
+            assert ends == [(b"here", None)]
+            wire.abort()
+
+    asyncio.run(scenario())
+
+
+def test_dialogue_whose_runner_is_cancelled_is_closed() -> None:
+    """At once, and the wire can run another."""
+    closed: list[bool] = []
+
+    def talk() -> Dialogue[bytes]:
+        try:
+            return (yield from receive(60, "answer"))
+        finally:
+            closed.append(True)
+
+    async def scenario() -> None:
+        near, far = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        with far:
+            wire = Wire(loop, Transport(loop, near), Origin(("local", 0), ("local", 0), "test", 0.0, "1"))
+            task = loop.create_task(wire.run(talk()))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert closed == [True]
+            far.sendall(b"late")
+            assert await wire.run(talk()) == b"late"
+            wire.abort()
+
+    asyncio.run(scenario())
 
 
 def test_effects_are_values() -> None:

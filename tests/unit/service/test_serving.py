@@ -116,6 +116,21 @@ def test_drain_ends_when_the_last_connection_has(loop: asyncio.AbstractEventLoop
         assert client.outcome == ""
 
 
+def test_loop_can_run_again_behind_a_drain(loop: asyncio.AbstractEventLoop) -> None:
+    """What closes after a drain that was cut off waits in the same loop: nothing that was left over stops it."""
+    house = House(loop)
+    with house.listening, house.dial():
+        client = house.meet()
+        house.serving.drain()
+        house.serving._cut_off()
+        loop.run_forever()
+        assert client.outcome == "cut off"
+        client.end()
+        house.serving._cut_off()
+        house.serving._stop_when_done()
+        assert loop.run_until_complete(asyncio.sleep(0.01, "done")) == "done"
+
+
 def test_retiring_leaves_sessions_alone(loop: asyncio.AbstractEventLoop) -> None:
     """After a reload the sessions that are there end by themselves."""
     house = House(loop)

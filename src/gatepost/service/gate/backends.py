@@ -12,6 +12,7 @@ and every answer have deadlines, and each server takes only so many connections 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,6 @@ from typing import Final, TypeAlias, TypeVar, final
 from gatepost.config.endpoints import parse_endpoint
 from gatepost.config.schema import Backend
 from gatepost.errors import GatepostError
-from gatepost.net.dial import dial
 from gatepost.net.drive import Wire
 from gatepost.observe import logs
 from gatepost.service.gate.backend_tally import BackendTally
@@ -28,6 +28,7 @@ from gatepost.service.gate.choice import Health, Standing, order
 from gatepost.service.gate.introduction import introduction, own_introduction
 from gatepost.service.gate.link import Client, Link
 from gatepost.service.gate.places import Places
+from gatepost.service.gate.server import Server
 from gatepost.tls.contexts import ClientTLS
 
 __all__ = ["Answered", "BackendUnavailable", "Client", "Link", "Pool", "Probe", "Server"]
@@ -59,30 +60,6 @@ class Answered(GatepostError):
 
 
 @final
-class Server:
-    """One server of a pool, and what is known of it.
-
-    :param name: as the configuration writes it.
-    :param tls: what a handshake with it asks for; None where none is made.
-    :param column: where its connections are counted.
-    """
-
-    __slots__ = ("asked", "column", "doubt", "health", "host", "known", "name", "port", "reason", "since", "tls")
-
-    def __init__(self, name: str, tls: ClientTLS | None, column: int) -> None:
-        self.name: Final = name
-        self.host, self.port = parse_endpoint(name)
-        self.tls: Final = tls
-        self.column: Final = column
-        self.health = Health.UNKNOWN
-        self.reason = "it was not asked yet"
-        self.since = 0.0  # when it went down, by the loop
-        self.known: object | None = None
-        self.doubt: Final = asyncio.Event()  # set when it should be asked soon
-        self.asked: Final = asyncio.Event()  # set when its first check is over
-
-
-@final
 class Pool:
     """The servers of one ``[[backend]]`` in one process, for one protocol.
 
@@ -93,7 +70,7 @@ class Pool:
     :param tally: what is counted for metrics.
     """
 
-    __slots__ = ("_places", "_probe", "_servers", "_tally", "_tasks", "_turn", "name", "settings")
+    __slots__ = ("_leaving", "_places", "_probe", "_servers", "_tally", "_tasks", "_turn", "name", "settings")
 
     def __init__(
         self,
@@ -112,6 +89,7 @@ class Pool:
             Server(name, tls(parse_endpoint(name)[0]), places.column(settings.name, name)) for name in settings.servers
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: set[Link] = set()  # connections that no session has any more
         self._turn = 0
 
     # What is known
@@ -119,7 +97,10 @@ class Pool:
     @property
     def known(self) -> object | None:
         """What the last check of a server that is well returned; None when none has said anything yet."""
-        return next((each.known for each in self._servers if each.health is Health.UP), None)
+        for each in self._servers:
+            if each.health is Health.UP:
+                return each.known
+        return None
 
     @property
     def reason(self) -> str:
@@ -138,7 +119,8 @@ class Pool:
 
     def available(self) -> bool:
         """Whether a server can be tried now."""
-        return bool(self._order())
+        most, places = self.settings.connections, self._places
+        return any(each.health is not Health.DOWN and places.taken(each.column) < most for each in self._servers)
 
     def _order(self) -> list[int]:
         standings = [Standing(each.health, self._places.taken(each.column)) for each in self._servers]
@@ -172,12 +154,17 @@ class Pool:
         candidates, why = self._order(), "every server failed"
         self._turn += 1
         for at in candidates:
-            link = await self._reach(self._servers[at], header, told=told)
+            server = self._servers[at]
+            link = await self._reach(server, told=told)
             if link is None:
                 continue
+            heard = bool(header)  # whether the server knows of the client yet
             try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    return await opening(link)
+                link.bound(CHECK_SECONDS)
+                await self._introduce(link.wire, header)
+                heard = told
+                opened = await opening(link)
+                link.bound(math.inf)
             except Answered:
                 link.abort()
                 raise
@@ -185,19 +172,23 @@ class Pool:
                 self._tally.failed()
                 why = f"{link.server}: {_words(error)}"
                 link.condemn(_words(error))
+                if not heard:
+                    self._failed(server, _words(error))
             except BaseException:
                 link.abort()
                 raise
+            else:
+                return opened
         self._tally.unavailable()
         raise BackendUnavailable(self.name, self.reason or why)
 
-    async def _reach(self, server: Server, header: bytes | None, *, told: bool) -> Link | None:
+    async def _reach(self, server: Server, *, told: bool) -> Link | None:
         """A connection to this server for a client, if it can be had."""
         if server.health is Health.DOWN or self._places.taken(server.column) >= self.settings.connections:
             return None  # since the choice was made
         self._places.take(server.column)
         try:
-            link = await self._link(server, header, counted=True, told=told)
+            link = await self._link(server, counted=True, told=told)
         except BaseException as error:
             self._places.leave(server.column)
             if not isinstance(error, GatepostError | OSError):
@@ -208,34 +199,25 @@ class Pool:
         self._tally.connected()
         return link
 
-    async def _link(self, server: Server, header: bytes | None, *, counted: bool, told: bool) -> Link:
-        """A connection that begins with a header; without one it is ours, and says so where it must say anything.
+    async def _link(self, server: Server, *, counted: bool, told: bool) -> Link:
+        """A connection on which nothing was said.
 
         :param told: whether the server hears of the client before the conversation is open.
         """
-        wire = await self._connect(server, header)
+        wire = await server.dial(f"backend:{self.name}", self.settings.connect_timeout)
         return Link(
             server.name, wire, self.settings.reply_timeout,
             released=_Release(self._places, self._tally, server.column) if counted else _nothing,
             failed=(lambda _: server.doubt.set()) if told else lambda reason: self._failed(server, reason),
+            leaving=self._leaving,
         )  # fmt: skip
 
-    async def _connect(self, server: Server, header: bytes | None) -> Wire:
-        settings = self.settings
-        wire = await dial(
-            server.host, server.port, dialer=f"backend:{settings.name}", tls=server.tls,
-            connect_seconds=settings.connect_timeout, handshake_seconds=settings.connect_timeout,
-        )  # fmt: skip
-        try:
-            header = own_introduction(settings.client, wire.origin) if header is None else header
-            if header:
-                await wire.send(header, settings.connect_timeout)
-            if settings.tls == "implicit":
-                await wire.handshake()
-        except BaseException:
-            wire.abort()
-            raise
-        return wire
+    async def _introduce(self, wire: Wire, header: bytes) -> None:
+        """What comes before the protocol: a header, and implicit TLS."""
+        if header:
+            await wire.send(header, self.settings.connect_timeout)
+        if self.settings.tls == "implicit":
+            await wire.handshake()
 
     # Health
 
@@ -249,10 +231,12 @@ class Pool:
         self._tally.hush()
 
     def stop(self) -> None:
-        """Ask no more. Connections go on."""
+        """Ask no more, and take leave of nobody. The connections of sessions go on."""
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        for link in tuple(self._leaving):
+            link.abort()
 
     async def settled(self) -> None:
         """Wait until every server has been asked once."""
@@ -274,8 +258,9 @@ class Pool:
     async def _check(self, server: Server) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                link = await self._link(server, None, counted=False, told=False)
+                link = await self._link(server, counted=False, told=False)
                 try:
+                    await self._introduce(link.wire, own_introduction(self.settings.client, link.wire.origin))
                     known = await self._probe(link, self.settings)
                 finally:
                     link.close()

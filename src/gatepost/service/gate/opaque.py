@@ -22,7 +22,7 @@ from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.net.served import Gone
 from gatepost.net.splice import Counts, End, end_of, splice
 from gatepost.observe import logs
-from gatepost.service.gate.backends import BackendUnavailable, Client, Link
+from gatepost.service.gate.backends import Answered, BackendUnavailable, Client, Link
 from gatepost.service.gate.farewells import UNAVAILABLE
 from gatepost.service.gate.lost import about, server_lost, unavailable
 from gatepost.service.gate.opaque_plain import PlainGate
@@ -100,21 +100,22 @@ class _Through:
     async def _serve(self) -> None:
         connection, link = self._connection, None
         try:
-            link = await connection.port.pool.dial(Client(connection.origin, self._evidence()))
-            connection.record.server = link.server
-            near, far = await self._open(link)
+            link, behind = await connection.port.pool.open(Client(connection.origin, self._evidence()), self._begin)
+            near, far = await self._open(link, behind)
             self._spliced = True
             await splice(near, far, idle_seconds=connection.port.settings.idle_timeout, counts=self._counts)
             connection.outcome = connection.outcome or self._counts.ending
+        except Answered:
+            self._say_last()
         except (GatepostError, OSError) as error:
             self._lost(error, link)
         except asyncio.CancelledError:
             connection.outcome = connection.outcome or "left"
-            self._say_last(b"")
+            self._leave()
         except Exception as error:  # noqa: BLE001 - one session's fault is not another's
             logs.failure("gate.failed", error, connection=connection.origin.connection)
             connection.outcome = "failed"
-            self._say_last(b"")
+            self._leave()
         finally:
             if link is not None:
                 link.close()
@@ -126,29 +127,33 @@ class _Through:
         connection, reason = self._connection, _words(error)
         if link is None:
             unavailable(connection, error.reason if isinstance(error, BackendUnavailable) else reason)
-        elif isinstance(error, PlaintextAfterUpgrade):
-            plaintext_of_server(connection, link.server, error)
         else:
             link.abort()
             connection.outcome = connection.outcome or "server lost"
             server_lost(connection, reason)
-        self._say_last(UNAVAILABLE.get(connection.port.settings.protocol, b""))
+        self._say_last()
 
-    async def _open(self, link: Link) -> tuple[End, End]:
-        """Make both ends ready to be one.
+    async def _begin(self, link: Link) -> tuple[Link, bytes]:
+        """Bring a server to where the client is. Nothing of the client's has reached it by then: where it comes to
+        nothing, the next one is tried. Returns with it what the client has to hear first.
 
         :raises GatepostError: when the server is not what it should be; OSError when it is lost.
         """
-        connection = self._connection
-        half = recipe(connection.port.settings.protocol)
+        self._connection.record.server = link.server
         try:
-            behind = await self._reconcile(link, half)
-        except (GatepostError, OSError) as error:
-            # Nothing of this client has reached the server yet. But one that is told who the client is may have meant
-            # the client, and no client is to take a server away from the others.
-            if connection.port.pool.settings.client == "none":
-                link.condemn(_words(error))
-            raise
+            return link, await self._reconcile(link, recipe(self._connection.port.settings.protocol))
+        except PlaintextAfterUpgrade as finding:  # somebody is at work: nobody else is tried
+            plaintext_of_server(self._connection, link.server, finding)
+            link.condemn(_words(finding))
+            raise Answered(finding.message) from finding
+
+    async def _open(self, link: Link, behind: bytes) -> tuple[End, End]:
+        """Make both ends ready to be one.
+
+        :param behind: what the client has to hear first.
+        :raises GatepostError: when the connection is broken; OSError when it is lost.
+        """
+        connection = self._connection
         connection.reached(link)
         if self._early:
             early, self._early = self._early, b""
@@ -167,9 +172,15 @@ class _Through:
     def _evidence(self) -> TLSEvidence | None:
         return None
 
-    def _say_last(self, words: bytes) -> None:
+    def _say_last(self) -> None:
+        """Close, where the client can be told anything behind the last words of its protocol."""
         if not self._spliced:
+            words = UNAVAILABLE.get(self._connection.port.settings.protocol, b"")
             self._channel.close(words, linger=bool(words))
+
+    def _leave(self) -> None:
+        if not self._spliced:
+            self._channel.close()
 
     def _sum_up(self) -> None:
         record, tally, counts = self._connection.record, self._connection.port.tally, self._counts

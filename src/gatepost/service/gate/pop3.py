@@ -18,21 +18,20 @@ check of the pool learned.
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from gatepost.errors import GatepostError
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.service.connection import Session
 from gatepost.service.gate import pop3_words as words
-from gatepost.service.gate.backends import Client, Link
+from gatepost.service.gate.backends import Client
 from gatepost.service.gate.lost import ServerLost
 from gatepost.service.gate.passing import begin_passing, plaintext_of_server
 from gatepost.service.gate.pop3_maildrop import MaildropSession
 from gatepost.service.gate.pop3_session import POP3Session, known, profile_for
 from gatepost.service.gate.pop3_upstream import QUIT_SECONDS, greeted, opened, timeouts_of
 from gatepost.wire.pop3 import events, reply
-from gatepost.wire.pop3.client import PlainClient
 from gatepost.wire.pop3.refusals import StartTLSRefused
 from gatepost.wire.pop3.server import PlainServer, SecureServer
 from gatepost.wire.pop3.unprotected import UnprotectedServer
@@ -75,17 +74,17 @@ class ClearSession(POP3Session):
             connection, channel, PlainServer(connection.origin, profile_for(connection, server, stls=stls))
         )
 
-    async def _on_stls(self, event: events.StartTLSRequested) -> None:
+    def _on_stls(self, event: events.StartTLSRequested) -> Coroutine[Any, Any, None] | None:
         connection, engine = self._connection, self._engine
         if connection.port.settings.mode == "pass":
-            await self._pass()
-            return
+            return self._pass()
         if connection.terms.contexts is None:  # rules contradict each other since a list has changed
             engine.answer(reply.TLS_UNAVAILABLE)
-            return
+            return None
         assert isinstance(engine, PlainServer)
         if (spent := self._spend(engine)) is not None:
             connection.upgrade(*spent, engine.outgoing())
+        return None
 
     async def _pass(self) -> None:
         """Ask a server for TLS, and let the client's through when it agrees."""
@@ -95,10 +94,10 @@ class ClearSession(POP3Session):
         link, plain = await opened(pool, Client(connection.origin), lambda link: greeted(link, timeouts))
         connection.record.server = link.server
         try:
-            server_side = await link.run(plain.start_tls())
+            server_side = await link.ask(plain.start_tls())
         except StartTLSRefused as refused:
             engine.answer(refused.reply or reply.NOT_SUPPORTED)
-            await _leave(link, plain)
+            link.leave(plain.quit(), QUIT_SECONDS)
             return
         except PlaintextAfterUpgrade as finding:
             link.abort()
@@ -122,11 +121,3 @@ class ClearSession(POP3Session):
 
 
 ClearSession._handlers = {**POP3Session._handlers, events.StartTLSRequested: ClearSession._on_stls}
-
-
-async def _leave(link: Link, plain: PlainClient) -> None:
-    try:
-        with contextlib.suppress(GatepostError, OSError):
-            await link.run(plain.quit(), QUIT_SECONDS)
-    finally:
-        link.close()

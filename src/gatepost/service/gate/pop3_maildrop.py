@@ -7,7 +7,8 @@ several lines pass octet for octet, at the pace at which the client takes them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.service.certified import refusal_of
@@ -56,7 +57,8 @@ class MaildropSession(POP3Session):
             self._unproved = refusal_of(
                 connection.terms.asked, evidence.verification, words.NO_CERTIFICATE, words.UNCHECKED
             )
-        self._begin()
+        self._listening = False  # for the server first
+        connection.port.loop.call_soon(self._open)
 
     def greet(self) -> None:
         """A greeting is due, once there is a server."""
@@ -78,7 +80,12 @@ class MaildropSession(POP3Session):
         assert upstream is not None
         return upstream
 
+    def _open(self) -> None:
+        if self._channel is not None:
+            self._begin(self._prepare())
+
     async def _prepare(self) -> None:
+        """What comes before the first event."""
         connection, engine = self._connection, self._logins
         try:
             upstream = self._upstream = await reach(connection.port.pool, Client(connection.origin, self._evidence))
@@ -198,10 +205,10 @@ class MaildropSession(POP3Session):
     async def _on_noop(self, event: events.NoopAsked) -> None:
         await self._ask("NOOP")
 
-    async def _on_ended(self, event: Ending) -> None:
+    def _on_ended(self, event: Ending) -> None:
         if event.reason == "connection lost":
             self._left_us()
-        await super()._on_ended(event)
+        super()._on_ended(event)
 
     def _left_us(self) -> None:
         """Many a client just goes when its login is refused: that is what ended the session, and no network."""
@@ -209,12 +216,12 @@ class MaildropSession(POP3Session):
         if self._channel is not None and connection.record.refused and not connection.record.user:
             connection.outcome = connection.outcome or "login refused"
 
-    async def _on_quit(self, event: events.Quit) -> None:
+    def _on_quit(self, event: events.Quit) -> Coroutine[Any, Any, None] | None:
+        super()._on_quit(event)
+        return self._update() if event.update else None
+
+    async def _update(self) -> None:
         """The answer to a QUIT that deletes is the server's (RFC 1939 §6)."""
-        connection = self._connection
-        connection.outcome = "quit"
-        if not event.update:
-            return
         server = self._server
         try:
             answer = await server.ask(server.relaying.quit())

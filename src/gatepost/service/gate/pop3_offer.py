@@ -18,6 +18,7 @@ import functools
 import re
 from typing import Final, NamedTuple
 
+from gatepost.service.gate.mechanisms import passing
 from gatepost.wire.pop3.capabilities import Capabilities
 from gatepost.wire.pop3.profile import ServerProfile
 
@@ -51,8 +52,7 @@ NO_ABILITIES: Final = Abilities()
 
 def abilities(server: Capabilities) -> Abilities:
     """What a server's list comes to."""
-    usable = [each for each in server.sasl if _MECHANISM.fullmatch(each)]
-    mechanisms = tuple(dict.fromkeys(each for each in usable if not each.endswith("-PLUS") and each != "EXTERNAL"))
+    mechanisms = passing([each for each in server.sasl if _MECHANISM.fullmatch(each)])
     lines = (" ".join((tag, *server.tags[tag])) for tag in _PASSED if tag in server.tags)
     return Abilities(
         stls=server.stls,

@@ -44,7 +44,7 @@ class POP3Session(TurnSession[Engine, Reply, Upstream]):
 
     def expire(self) -> None:
         """The client said nothing for too long, or takes nothing: RFC 1939 §3 has us close without a word."""
-        if self._task is None or self._input is not None:
+        if self._listening:
             self._engine.shutdown(None)
             self._break_off()
         else:

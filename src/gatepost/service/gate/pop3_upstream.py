@@ -6,7 +6,6 @@ breaks it off is one exception with what the client is told; whatever a server s
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Final, TypeVar, final
@@ -85,7 +84,7 @@ class Upstream:
         :raises ServerLost: when the server is gone, or said what it may not say; the connection is closed.
         """
         try:
-            return await self.link.run(dialogue)
+            return await self.link.ask(dialogue)
         except (GatepostError, OSError) as error:
             raise self._lost(error) from error
 
@@ -96,13 +95,13 @@ class Upstream:
         """
         return await self.ask(self._relaying.piece())
 
-    async def leave(self) -> None:
-        """Say QUIT where nobody is logged in, wait a moment for the answer, and close."""
+    def leave(self) -> None:
+        """Say QUIT where nobody is logged in, and close when the server has answered, or has not for a moment."""
         try:
-            with contextlib.suppress(GatepostError, OSError):
-                await self.link.run(self.relaying.quit(), QUIT_SECONDS)
-        finally:
-            self.link.close()
+            goodbye = self.relaying.quit()
+        except ServerLost:
+            return
+        self.link.leave(goodbye, QUIT_SECONDS)
 
     def abort(self) -> None:
         """Close now: nothing is deleted (RFC 1939 §6)."""
@@ -123,7 +122,7 @@ async def opened(pool: Pool, client: Client, first: Callable[[Link], Dialogue[T]
 
     async def begin(link: Link) -> tuple[Link, T]:
         try:
-            return link, await link.run(first(link))
+            return link, await link.ask(first(link))
         except Refused as refused:
             # Too many connections, as a rule: it says so to this client, and may serve the next.
             if refused.step == "service" and refused.reply is not None:

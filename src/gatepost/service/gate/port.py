@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, final
 
 from gatepost.config.gate_protocols import READ, SMTP_LIKE
 from gatepost.config.schema import Config, Gate
@@ -110,7 +110,7 @@ class GatePort(ListenerPort[GateTerms]):
 
     __slots__ = (
         "_usually", "alpn", "bindings", "command_seconds", "config", "data_seconds", "greylisting", "limits", "loop",
-        "pool", "services", "settings", "spliced", "tally",
+        "pool", "profiles", "services", "settings", "spliced", "tally",
     )  # fmt: skip
 
     def __init__(
@@ -134,6 +134,8 @@ class GatePort(ListenerPort[GateTerms]):
         self.alpn: Final = _alpn(settings.protocol)
         self.bindings: Final = False  # a login is between the client and the server behind
         self.tally: Final = GateTally(services.counters, settings.name)
+        self.profiles: Final[dict[object, Any]] = {}
+        """How this gate speaks to clients that are alike, by what they have in common: a protocol's own business."""
         self.spliced: Final = settings.mode == "pass" and (self.implicit or settings.protocol not in READ)
         """Whether octets go through from the first one, whatever they are."""
         asked = config.tls.client_certificate

@@ -17,7 +17,8 @@ mode           in the clear                                               STARTT
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.service.certified import refusal_of
@@ -25,8 +26,8 @@ from gatepost.service.gate import smtp_words as words
 from gatepost.service.gate.passing import begin_passing, plaintext_of_server
 from gatepost.service.gate.port import GateTerms
 from gatepost.service.gate.smtp_login import LoginSession
-from gatepost.service.gate.smtp_offer import NO_ABILITIES, Abilities, offer
-from gatepost.service.gate.smtp_side import side_of
+from gatepost.service.gate.smtp_offer import NO_ABILITIES, Abilities
+from gatepost.service.gate.smtp_side import profile_of
 from gatepost.service.gate.smtp_upstream import Upstream
 from gatepost.service.smtp import refusals
 from gatepost.wire.smtp import events
@@ -62,18 +63,18 @@ class PlainGate(LoginSession):
     def _logins(self) -> bool:
         return isinstance(self._engine, UnprotectedServer)
 
-    async def _on_starttls(self, event: events.StartTLSRequested) -> None:
+    def _on_starttls(self, event: events.StartTLSRequested) -> Coroutine[Any, Any, None] | None:
         connection, engine = self._connection, self._engine
         if connection.port.settings.mode == "pass":
-            await self._pass()
-            return
+            return self._pass()
         if connection.terms.contexts is None:
             engine.answer(TLS_UNAVAILABLE)
-            return
+            return None
         assert isinstance(engine, PlainServer)
         if (spent := self._spend(engine)) is not None:
             connection.upgrade(*spent, engine.outgoing())
-        await self._leave()
+        self._leave()
+        return None
 
     async def _pass(self) -> None:
         """Ask the server for TLS, and let the client's through when it agrees."""
@@ -159,15 +160,14 @@ def _plain_engine(connection: GateConnection, terms: GateTerms) -> PlainServer |
     """The engine in the clear. What it lists is settled at EHLO; what is legal in which state is settled here."""
     settings, server = connection.port.settings, _known(connection)
     if settings.mode == "refuse":
-        profile = offer(side_of(connection, terms, logins=True, listed=server), server)
+        profile = profile_of(connection, terms, logins=True, listed=server)
         return UnprotectedServer(connection.origin, profile)
-    side = side_of(connection, terms, logins=False, listed=server)
-    if settings.mode == "pass" and terms.starttls != "deny":  # whether the server can is known when it is asked
-        side = side._replace(starttls=True)
-    return PlainServer(connection.origin, offer(side, server))
+    asked = settings.mode == "pass" and terms.starttls != "deny"  # whether the server can is known when it is asked
+    profile = profile_of(connection, terms, logins=False, listed=server, starttls=True if asked else None)
+    return PlainServer(connection.origin, profile)
 
 
 def _secure_engine(connection: GateConnection, terms: GateTerms, evidence: TLSEvidence) -> SecureServer:
     server = _known(connection)
-    side = side_of(connection, terms, logins=True, listed=server)._replace(starttls=False, required=False)
-    return SecureServer(connection.origin, evidence, offer(side, server))
+    profile = profile_of(connection, terms, logins=True, listed=server, starttls=False)
+    return SecureServer(connection.origin, evidence, profile)

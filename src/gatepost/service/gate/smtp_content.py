@@ -42,6 +42,13 @@ class Delivery:
         self._begun = answer.positive
         return answer
 
+    def hold(self, piece: bytes) -> bool:
+        """Whether a piece waits for what follows it, nothing being waited for; else it is for ``content``."""
+        if self._held or len(piece) > HELD_LIMIT:
+            return False
+        self._held = piece
+        return True
+
     async def content(self, piece: bytes) -> Reply | None:
         """A piece. What is returned is the server's refusal of it all: nothing more may be sent."""
         held, self._held = self._held, b""
@@ -58,7 +65,7 @@ class Delivery:
             return None if answer.positive else _of_message(answer)
         if upstream.spoke:
             return _of_message(await upstream.early())
-        await upstream.perform(upstream.relaying.content(piece))
+        await upstream.ask(upstream.relaying.content(piece), known=True)
         return None
 
     async def end(self) -> tuple[Reply, ...]:
@@ -72,7 +79,7 @@ class Delivery:
             upstream.abort()
             return (refusal,)
         self._begun = False
-        return await upstream.perform(upstream.relaying.end(held))
+        return await upstream.ask(upstream.relaying.end(held), known=True)
 
     def leave(self) -> bool:
         """Whether the connection can be kept though the message does not come to its end."""

@@ -8,19 +8,20 @@ within content behind DATA there is no way to take it back, so the connection en
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from gatepost.greylist.facts import Facts
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.observe import logs
 from gatepost.service.gate import smtp_words as words
 from gatepost.service.gate.backends import Client
+from gatepost.service.gate.pause import Pause
 from gatepost.service.gate.smtp_content import Delivery
-from gatepost.service.gate.smtp_offer import Abilities, offer
+from gatepost.service.gate.smtp_offer import Abilities
 from gatepost.service.gate.smtp_session import Engine, SMTPSession
-from gatepost.service.gate.smtp_side import dialect_of, side_of
+from gatepost.service.gate.smtp_side import dialect_of, profile_of
 from gatepost.service.gate.smtp_upstream import Upstream, bare_address, forward, reach, timeouts_of
 from gatepost.service.greylisting import Greylisting, Judged, certificate_of
 from gatepost.service.smtp import passing, refusals
@@ -35,6 +36,10 @@ from gatepost.wire.upgrade import TLSEvidence
 if TYPE_CHECKING:
     from gatepost.service.gate.connection import GateConnection
     from gatepost.service.gate.port import GateTerms
+
+
+Answer: TypeAlias = Coroutine[Any, Any, None] | None
+"""The rest of an answer, where something has to be waited for."""
 
 
 class Transaction:
@@ -109,7 +114,7 @@ class MailSession(SMTPSession):
         return False
 
     def _profile(self, server: Abilities) -> ServerProfile:
-        return offer(side_of(self._connection, self._terms, logins=self._logins(), listed=server), server)
+        return profile_of(self._connection, self._terms, logins=self._logins(), listed=server)
 
     async def _server(self) -> Upstream:
         """The server, dialled where that was not done yet, with nothing open on it.
@@ -149,47 +154,58 @@ class MailSession(SMTPSession):
 
     # Hello, and what else has no state
 
-    async def _on_hello(self, event: events.Hello) -> None:
+    def _on_hello(self, event: events.Hello) -> Answer:
         self._abandon()
         self._helo = self._connection.record.helo = event.name
-        known = self._connection.port.pool.known
-        if not self._live() and isinstance(known, Abilities):
-            listed = known
-        elif self._upstream is None:
-            listed = (await self._server()).abilities
-        else:
-            await self._upstream.hello_again()
-            listed = self._upstream.abilities
-        engine = self._engine
-        engine.accept_hello(self._profile(listed))
+        if not self._live():
+            known = self._connection.port.pool.known
+            if isinstance(known, Abilities):
+                self._engine.accept_hello(self._profile(known))
+                return None
+        return self._say_hello()
 
-    async def _on_reset(self, event: events.Reset) -> None:
-        self._abandon()
-        if self._upstream is not None:
-            await self._upstream.clean()
-
-    async def _on_extension(self, event: events.Extension) -> None:
-        if event.verb == "VRFY":
+    async def _say_hello(self) -> None:
+        """Answer hello with what the server lists to this session."""
+        upstream = self._upstream
+        if upstream is None:
             upstream = await self._server()
-        elif self._upstream is None:
-            self._engine.answer(reply.HELP if event.verb == "HELP" else reply.OK)
-            return
         else:
-            upstream = self._upstream
+            await upstream.hello_again()
+        self._engine.accept_hello(self._profile(upstream.abilities))
+
+    def _on_reset(self, event: events.Reset) -> Answer:
+        self._abandon()
+        return None if self._upstream is None else self._upstream.clean()
+
+    def _on_extension(self, event: events.Extension) -> Answer:
+        if event.verb != "VRFY" and self._upstream is None:
+            self._engine.answer(reply.HELP if event.verb == "HELP" else reply.OK)
+            return None
+        return self._extension(event)
+
+    async def _extension(self, event: events.Extension) -> None:
+        """Have the server answer."""
+        upstream = await self._server() if event.verb == "VRFY" else self._upstream
+        assert upstream is not None
         self._engine.answer(await upstream.ask(upstream.relaying.say(event.verb, event.argument)))
 
     # The envelope
 
-    async def _on_mail(self, event: events.Mail) -> None:
+    def _on_mail(self, event: events.Mail) -> Answer:
         refusal = self._judge_sender(event.sender)
-        if refusal is not None:
-            self._refuse(refusal)
-            return
+        if refusal is None:
+            return self._mail(event)
+        self._refuse(refusal)
+        return None
+
+    async def _mail(self, event: events.Mail) -> None:
+        """Have the server answer."""
         upstream = await self._server()
-        await upstream.clean()
+        if upstream.dirty:
+            await upstream.clean()
         if self._connection.port.pool.settings.client == "xforward":
             await forward(upstream, self._forwarded if self._forwarded.address else self._whom())
-        answer = await upstream.ask(upstream.relaying.mail(event))
+        answer = await upstream.ask(upstream.relaying.mail(event), known=not self._user)
         if answer.positive:
             self._transaction = Transaction(event.sender)
             self._forwarded = NOTHING_TOLD  # it was said of this message (XFORWARD_README)
@@ -312,13 +328,17 @@ class MailSession(SMTPSession):
             self._decided(transaction.judged[0]._replace(reply=verdict))
         return verdict
 
-    async def _on_content(self, event: events.Content) -> None:
-        transaction = self._transaction
-        self._progress += len(event.data)
+    def _on_content(self, event: events.Content) -> Answer:
+        transaction, data = self._transaction, event.data
+        self._progress += len(data)
         if transaction is None or transaction.delivery is None:
-            return
-        transaction.octets += len(event.data)
-        refusal = await transaction.delivery.content(event.data)
+            return None
+        transaction.octets += len(data)
+        return None if transaction.delivery.hold(data) else self._content(transaction, transaction.delivery, data)
+
+    async def _content(self, transaction: Transaction, delivery: Delivery, data: bytes) -> None:
+        """Pass it on at the server's pace."""
+        refusal = await delivery.content(data)
         if refusal is not None:
             self._stop(transaction)
             self._refuse_content(refusal)
@@ -331,10 +351,10 @@ class MailSession(SMTPSession):
             if delivery is not None and not delivery.leave():
                 self._abort()
 
-    async def _on_content_aborted(self, event: events.ContentAborted) -> None:
+    def _on_content_aborted(self, event: events.ContentAborted) -> None:
         self._abandon()
 
-    async def _on_content_ends(self, event: events.ContentEnds) -> None:
+    def _on_content_ends(self, event: events.ContentEnds) -> Answer:
         transaction = self._transaction
         if event.refusal is not None or transaction is None or transaction.delivery is None:
             if event.refusal is not None:
@@ -348,8 +368,12 @@ class MailSession(SMTPSession):
             self._count_refusal()
             self._abandon()
             self._after_content()
-            return
-        self._answer_content(await transaction.delivery.end())
+            return None
+        return self._end_content(transaction.delivery)
+
+    async def _end_content(self, delivery: Delivery) -> None:
+        """Have the server answer for the message."""
+        self._answer_content(await delivery.end())
         self._after_content()
 
     def _answer_content(self, verdicts: tuple[Reply, ...]) -> None:
@@ -415,11 +439,6 @@ MailSession._handlers = {
 
 async def ask_greylisting(greylisting: Greylisting, facts: Facts, connection: str) -> Judged:
     """What greylisting says of a recipient, waited for where DNS has to be asked."""
-    later: asyncio.Future[Judged] = asyncio.get_running_loop().create_future()
-
-    def answered(judged: Judged) -> None:
-        if not later.done():
-            later.set_result(judged)
-
-    judged = greylisting.at_recipient(facts, connection, answered)
+    later: Pause[Judged] = Pause()
+    judged = greylisting.at_recipient(facts, connection, later.settle)
     return await later if judged is None else judged

@@ -13,6 +13,7 @@ import functools
 import re
 from typing import Final, Literal, NamedTuple
 
+from gatepost.service.gate.mechanisms import passing
 from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.extensions import Extensions
 from gatepost.wire.smtp.profile import ServerProfile
@@ -64,9 +65,10 @@ NO_ABILITIES: Final = Abilities()
 """Of a server that was not asked yet."""
 
 
+@functools.lru_cache(64)
 def abilities(listed: Capabilities) -> Abilities:
     """What a server's list comes to."""
-    usable = tuple(dict.fromkeys(each for each in listed.auth if _MECHANISM.fullmatch(each) and not _bound(each)))
+    usable = passing([each for each in listed.auth if _MECHANISM.fullmatch(each)])
     return Abilities(
         listed.starttls,
         listed.size,
@@ -80,12 +82,6 @@ def abilities(listed: Capabilities) -> Abilities:
     )
 
 
-def _bound(mechanism: str) -> bool:
-    """Whether a mechanism is about the handshake that it is used in."""
-    return mechanism == "EXTERNAL" or mechanism.endswith("-PLUS")
-
-
-@functools.lru_cache(256)
 def offer(side: Side, server: Abilities) -> ServerProfile:
     """The settings of the engine towards the client."""
     extensions = _PROXIES if side.proxy else _STRANGERS

@@ -13,7 +13,7 @@ from typing import Final
 from gatepost.observe import logs
 from gatepost.service.gate import smtp_words as words
 from gatepost.service.gate.port import GateTerms
-from gatepost.service.gate.smtp_mail import MailSession
+from gatepost.service.gate.smtp_mail import Answer, MailSession
 from gatepost.wire.smtp import events, reply, xclient
 from gatepost.wire.smtp.parameters import CommandSyntaxError
 from gatepost.wire.smtp.reply import TOO_MANY_ERRORS
@@ -33,10 +33,14 @@ class ProxiedSession(MailSession):
         """A new engine for this side of the upgrade."""
         raise NotImplementedError
 
-    async def _on_extension(self, event: events.Extension) -> None:
+    def _on_extension(self, event: events.Extension) -> Answer:
         if event.verb not in _COMMANDS:
-            await super()._on_extension(event)
-            return
+            return super()._on_extension(event)
+        self._on_claim(event)
+        return None
+
+    def _on_claim(self, event: events.Extension) -> None:
+        """XCLIENT or XFORWARD."""
         connection = self._connection
         if not connection.port.settings.xclient_from.matches(connection.origin.peer[0]):
             self._stranger(event.verb)
@@ -57,7 +61,7 @@ class ProxiedSession(MailSession):
             connection.outcome = "commands behind XCLIENT"
             self.hang_up(words.TOO_EARLY)
             return
-        await self._begin_anew(told)
+        self._begin_anew(told)
 
     def _stranger(self, verb: str) -> None:
         """Somebody says whom he speaks for, and is not believed: that counts as an error."""
@@ -75,12 +79,10 @@ class ProxiedSession(MailSession):
         if connection.record.errors > connection.port.config.limits.errors:
             self._engine.shutdown(TOO_MANY_ERRORS)
 
-    async def _begin_anew(self, told: xclient.Told) -> None:
+    def _begin_anew(self, told: xclient.Told) -> None:
         """The session of the client that was named, from its greeting on."""
         connection = self._connection
-        await self._leave()
-        if self._channel is None:
-            return
+        self._leave()
         logs.event(
             "gate.xclient",
             connection=connection.origin.connection,

@@ -49,8 +49,9 @@ class SMTPSession(TurnSession[Engine, Reply, Upstream]):
         elif self._progress >= PROGRESS:
             self._progress = 0
             connection.wait(connection.data_seconds, "data")
-        else:
+        elif self._left is not None:
             connection.wait(max(self._left, 0.0), "data")
+        self._left = None
 
     def _server_lost(self, lost: ServerLost[Reply]) -> None:
         """Tell the client in place of the answer that it waits for, or of the one to the content that it is sending."""
@@ -73,13 +74,13 @@ class SMTPSession(TurnSession[Engine, Reply, Upstream]):
     def _answer_content(self, verdicts: tuple[Reply, ...]) -> None:
         """Answer for a message."""
 
-    async def _on_ended(self, event: Ending) -> None:
+    def _on_ended(self, event: Ending) -> None:
         connection = self._connection
         if event.reason == "shutdown":  # one of our own has said why already
             connection.outcome = connection.outcome or "server closed"
-        await super()._on_ended(event)
+        super()._on_ended(event)
 
-    async def _on_nothing(self, event: object) -> None:
+    def _on_nothing(self, event: object) -> None:
         """Answered by the engine."""
 
 

@@ -107,20 +107,17 @@ class Upstream:
         """Whether the server said something, or went, while nothing was asked of it."""
         return self.link.wire.poll()
 
-    async def ask(self, dialogue: Dialogue[T]) -> T:
+    async def ask(self, dialogue: Dialogue[T], *, known: bool = False) -> T:
         """Run one dialogue of ``relaying``.
 
+        :param known: whether it is known that the server is quiet, or what it may say now.
         :raises ServerLost: when the server is gone, or said what it may not say; the connection is closed.
         """
-        if self.spoke:
+        if not known and self.spoke:
             dialogue.close()
             raise self._lost(await self._unasked())
-        return await self.perform(dialogue)
-
-    async def perform(self, dialogue: Dialogue[T]) -> T:
-        """The same where it is known what the server may say now."""
         try:
-            return await self.link.run(dialogue)
+            return await self.link.ask(dialogue)
         except PlaintextAfterUpgrade:
             self.abort()
             raise
@@ -142,7 +139,7 @@ class Upstream:
 
         :raises ServerLost: when it is no reply, or none that refuses.
         """
-        reply = await self.perform(self.relaying.heard())
+        reply = await self.ask(self.relaying.heard(), known=True)
         if reply.code < 400:
             raise self._lost(UnexpectedReply("the server answers a message before its end", reply))
         return reply
@@ -167,7 +164,7 @@ class Upstream:
         :raises ServerLost: when the conversation is broken.
         """
         try:
-            await self.link.run(self._engine.hello())
+            await self.link.ask(self._engine.hello())
         except Refused as refused:
             raise refused
         except (GatepostError, OSError) as error:
@@ -186,7 +183,7 @@ class Upstream:
         if self.spoke:
             raise self._lost(await self._unasked())
         try:
-            return await self.link.run(engine.start_tls())
+            return await self.link.ask(engine.start_tls())
         except StartTLSRefused as refused:
             if engine.usable:
                 raise
@@ -208,19 +205,13 @@ class Upstream:
                 raise self._lost(UnexpectedReply("the server does not reset", reply))
             self.dirty = False
 
-    async def leave(self) -> None:
-        """Say QUIT, wait a moment for the answer, and close."""
-        if self.usable and self._engine.usable:
-            self._left = True
-            try:
-                await self.link.run(self._engine.quit(), QUIT_SECONDS)
-            except (GatepostError, OSError):
-                self.link.abort()
-            except BaseException:  # cancelled: nobody waits for the goodbye
-                self.link.abort()
-                raise
-        self._left = True
-        self.link.close()
+    def leave(self) -> None:
+        """Say QUIT, and close when the server has answered, or has not for a moment."""
+        usable, self._left = self.usable and self._engine.usable, True
+        if usable:
+            self.link.leave(self._engine.quit(), QUIT_SECONDS)
+        else:
+            self.link.close()
 
     def abort(self) -> None:
         """Close now: what the server has not got to its end, it has not got."""
@@ -230,7 +221,7 @@ class Upstream:
     async def _unasked(self) -> GatepostError | OSError:
         """What is wrong with a server that spoke, or went."""
         try:
-            reply = await self.link.run(self.relaying.heard())
+            reply = await self.link.ask(self.relaying.heard())
         except (GatepostError, OSError) as error:
             return error
         return UnexpectedReply("the server spoke before it was asked", reply)
@@ -257,7 +248,7 @@ async def reach(
 
     async def begin(link: Link) -> Upstream:
         try:
-            engine = await link.run(
+            engine = await link.ask(
                 opening(link.wire.origin, link.tls, settings.tls, hostname=name, timeouts=timeouts, dialect=dialect)
             )
             upstream = Upstream(link, engine)

@@ -1,24 +1,24 @@
 """Sessions of a gate in which client and server take turns, command by command: SMTP and POP3.
 
-One coroutine answers the events of the client's engine in turn: it reads an event, asks the server what it must,
-answers, and goes on. It holds nothing beside the engine: while it waits for the server, what the client sends waits in
-the engine up to a bound and then in the kernel; while the client does not take its answers, the server is asked
-nothing. The answers to one input leave in one write.
+The events of the client's engine are answered in turn (``_pump``): each at once, or, where the server has to be asked,
+by a coroutine that goes on where the server's answer comes in (``pause``). A session holds nothing beside the engine:
+while it waits for the server, what the client sends waits in the engine up to a bound and then in the kernel; while the
+client does not take its answers, the server is asked nothing. The answers to one input leave in one write.
 
 The client's clock runs while it is waited for, and stands while the server is.
 """
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.observe import logs
 from gatepost.service.gate.lost import ServerLost, server_lost, unavailable
+from gatepost.service.gate.pause import Turn
 from gatepost.service.gate.session import BACKLOG_LIMIT, UNSENT_LIMIT, ClientEngine, GateSession
 from gatepost.wire.witness import Witness
 
@@ -44,8 +44,8 @@ class TurnEngine(ClientEngine, Protocol):
 class Server(Protocol):
     """The conversation with the server behind."""
 
-    async def leave(self) -> None:
-        """Say goodbye, and close."""
+    def leave(self) -> None:
+        """Say goodbye, and close when it has answered."""
 
     def abort(self) -> None:
         """Close now."""
@@ -83,14 +83,14 @@ U = TypeVar("U", bound=Server)
 
 
 class TurnSession(GateSession[E], Generic[E, R, U]):
-    """See the module.
+    """See the module. A handler answers its event, or returns the coroutine that will.
 
     :param words: what is said of our own.
     """
 
-    __slots__ = ("_heard", "_input", "_left", "_task", "_upstream", "_words")
+    __slots__ = ("_heard", "_left", "_listening", "_pumping", "_turn", "_upstream", "_words")
 
-    _handlers: ClassVar[dict[type, Callable[[Any, Any], Awaitable[None]]]] = {}
+    _handlers: ClassVar[dict[type, Callable[[Any, Any], Coroutine[Any, Any, None] | None]]] = {}
 
     def __init__(
         self, connection: GateConnection, channel: PlainChannel | SecureChannel, engine: E, words: Words[R]
@@ -98,10 +98,11 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
         super().__init__(connection, channel, engine)
         self._words: Final = words
         self._upstream: U | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._input: asyncio.Future[None] | None = None  # what the coroutine waits for, while it waits for the client
+        self._turn: Turn | None = None  # the answer that is under way, while it waits
+        self._listening = True  # whether the client is waited for
+        self._pumping = False
         self._heard = 0  # events since the client was last waited for
-        self._left = 0.0  # what the client's clock showed when it was stopped
+        self._left: float | None = None  # what the client's clock showed when it was stopped; None while it runs
         connection.wait(connection.command_seconds, "command")
 
     # service.connection.Session
@@ -122,7 +123,7 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
     def drain(self) -> None:
         """End at once when nothing is under way, else after the answer, or the message, that is."""
         self._draining = True
-        if self._task is None or (self._input is not None and self._idle()):
+        if self._listening and self._idle():
             self._end_drained()
 
     def hang_up(self, last: R) -> None:
@@ -143,10 +144,8 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
         if channel is None:
             return
         engine.receive(data)
-        if self._task is None:
-            self._begin()
-        elif self._input is not None:
-            self._wake()
+        if self._listening:
+            self._pump()
         elif engine.backlog > BACKLOG_LIMIT:
             channel.transport.pause()
 
@@ -154,80 +153,109 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
         if self._channel is None:
             return
         self._engine.receive_eof()
-        if self._task is None:
-            self._begin()
-        self._wake()
+        if self._listening:
+            self._pump()
 
     def connection_lost(self, error: OSError | None) -> None:
         was, self._channel = self._channel, None
         if was is not None:
             self._abandon()
-            if self._task is not None:
-                self._task.cancel()
+            self._drop()
         self._connection.ended()
 
-    # The coroutine
+    # The pump
 
-    def _begin(self) -> None:
-        self._stop_clock()
-        self._task = self._connection.port.loop.create_task(self._converse())
-
-    async def _converse(self) -> None:
+    def _pump(self) -> None:
+        """Answer everything that can be answered, then wait: for the server, or for the client."""
+        self._listening, self._pumping = False, True
         try:
-            await self._prepare()
-            while self._channel is not None:
-                event = self._engine.next_event()
-                if event is None:
-                    await self._listen()
-                    continue
-                self._heard += 1
-                await self._answer(event)
-                if self._heard % _FLUSH_EVERY == 0:
-                    await self._room()
+            while self._answer_next():
+                pass
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must not wait for ever
             logs.failure("gate.failed", error, connection=self._connection.origin.connection)
             self._connection.outcome = "failed"
+            self._turn = None
             self.hang_up(self._words.failed)
         finally:
-            self._abort()
+            self._pumping = False
+        if self._channel is None:
+            self._drop()
+        elif self._turn is None:
+            self._listen()
 
-    async def _answer(self, event: object) -> None:
+    def _answer_next(self) -> bool:
+        """Answer the next event, or go on with the answer that waited; whether there may be another."""
+        turn = self._turn
         try:
-            await self._handlers[type(event)](self, event)
+            if turn is None:
+                if self._heard > _FLUSH_EVERY:
+                    self._heard = 1
+                    answer: Coroutine[Any, Any, None] | None = self._room()
+                elif self._channel is None or (event := self._engine.next_event()) is None:
+                    return False
+                else:
+                    self._heard += 1
+                    answer = self._handlers[type(event)](self, event)
+                if answer is None:
+                    return True
+                turn = self._wait_for(answer)
+            if not turn.advance():
+                return False
         except ServerLost as lost:
             self._abort()
             self._tell_lost(lost)
             if self._channel is not None:
                 self._server_lost(lost)
+        self._turn = None
+        return True
 
-    async def _listen(self) -> None:
+    def _wait_for(self, answer: Coroutine[Any, Any, None]) -> Turn:
+        self._stop_clock()
+        turn = self._turn = Turn(answer, self._pump)
+        return turn
+
+    def _begin(self, opening: Coroutine[Any, Any, None]) -> None:
+        """Do something before the first event is answered."""
+        self._wait_for(opening)
+        self._pump()
+
+    def _listen(self) -> None:
         """Everything is answered that can be: say so, and wait for more."""
-        connection, channel = self._connection, self._channel
         self._flush()
+        channel = self._channel
         if channel is None:
+            self._drop()
             return
+        self._listening = True
         if self._draining and self._idle():
             self._end_drained()
             return
         self._set_clock()
         self._heard = 0
         channel.transport.resume()
-        self._input = connection.port.loop.create_future()
-        try:
-            await self._input
-        finally:
-            self._input = None
-        if self._channel is not None:
-            self._stop_clock()
+
+    def _drop(self) -> None:
+        """The client is gone: leave the answer where it stands, and break off with the server."""
+        self._listening = False
+        if self._pumping:
+            return  # somebody further up in the stack sees it
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.close()
+        self._abort()
 
     def _set_clock(self) -> None:
         """The client has its time from here for its next command, or, within one, what was left of it."""
-        connection = self._connection
-        connection.wait(connection.command_seconds if self._heard else max(self._left, 0.0), "command")
+        if self._heard:
+            self._connection.wait(self._connection.command_seconds, "command")
+        elif self._left is not None:
+            self._connection.wait(max(self._left, 0.0), "command")
+        self._left = None
 
     def _stop_clock(self) -> None:
         connection = self._connection
-        self._left = connection.deadline - connection.port.now()
+        if self._left is None:
+            self._left = connection.deadline - connection.port.now()
         connection.hold()
 
     async def _room(self) -> None:
@@ -239,27 +267,23 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
             await channel.transport.drain(UNSENT_LIMIT)
             connection.hold()
 
-    def _wake(self) -> None:
-        if self._input is not None and not self._input.done():
-            self._input.set_result(None)
-
     def _end_drained(self) -> None:
         self._connection.outcome = "drained"
         self.hang_up(self._words.shutting_down)
 
     def _break_off(self) -> None:
-        """Close behind the last words, and let the coroutine find out."""
+        """Close behind the last words; the server gets no more."""
         self._abandon()
         self._close(linger=True)
-        self._wake()
+        self._drop()
 
     # The server
 
-    async def _leave(self) -> None:
+    def _leave(self) -> None:
         """Take leave of the server, if there is one."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            await upstream.leave()
+            upstream.leave()
 
     def _abort(self) -> None:
         """Break off with the server, if there is one."""
@@ -272,9 +296,6 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
         tell(self._connection, str(lost))
 
     # What a subclass knows
-
-    async def _prepare(self) -> None:
-        """What comes before the first event."""
 
     @abstractmethod
     def _server_lost(self, lost: ServerLost[R]) -> None:
@@ -289,16 +310,17 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
 
     # Events that every session answers alike
 
-    async def _on_quit(self, event: Any) -> None:
+    def _on_quit(self, event: Any) -> Coroutine[Any, Any, None] | None:
         self._connection.outcome = "quit"
+        return None
 
-    async def _on_ended(self, event: Ending) -> None:
+    def _on_ended(self, event: Ending) -> None:
         connection = self._connection
         connection.outcome = connection.outcome or event.reason
         self._close(linger=event.reason != "quit")
-        await self._leave()
+        self._leave()
 
-    async def _on_fault(self, event: Offence) -> None:
+    def _on_fault(self, event: Offence) -> None:
         connection = self._connection
         connection.record.errors += 1
         connection.fault(self._words.family, event.reason, event.line)

@@ -274,7 +274,7 @@ def test_server_that_filled_up_while_another_failed_is_not_overfilled() -> None:
     """What was chosen before the first try is looked at again before the second."""
 
     async def scenario() -> None:
-        servant, gone = Servant(), f"127.0.0.1:{free_port()}"
+        servant, gone = Servant(), f"localhost:{free_port()}"  # a name: what is at once cannot be overtaken
         yard = Yard(gone, servant.name, connections=1)
         first, second = await asyncio.gather(
             yard.pool.dial(CLIENT), yard.pool.dial(CLIENT), return_exceptions=True
@@ -445,6 +445,21 @@ def test_server_is_told_who_the_client_is_before_anything_else(manner: str, vers
         assert own.source is None if version == 2 else own.source is not None and own.source[0] == "127.0.0.1"
         assert told == Told(version, CLIENT.origin.peer, CLIENT.origin.local)
         link.close()
+        servant.close()
+
+    asyncio.run(scenario())
+
+
+def test_server_that_breaks_off_behind_the_header_of_a_client_stays_in_use() -> None:
+    """It may have meant the client, and no client is to take a server away from the others."""
+
+    async def scenario() -> None:
+        servant = Servant(b"no TLS for you", header=True)
+        context = client_context(trust=TrustStore(()), sessions=SessionCache(0))
+        yard = Yard(servant.name, context=context, client="proxy1", tls="implicit", level="encrypt")
+        with pytest.raises(BackendUnavailable, match=servant.name):
+            await yard.pool.dial(CLIENT)
+        assert (yard.health(), yard.total("failures_total")) == ([UNKNOWN], 1)
         servant.close()
 
     asyncio.run(scenario())

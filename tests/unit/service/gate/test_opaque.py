@@ -176,6 +176,17 @@ def test_server_with_a_wrong_certificate_gets_nothing(tmp_path: Path) -> None:
         assert far.heard == b""
 
 
+def test_next_server_serves_when_the_first_is_not_what_it_should_be(tmp_path: Path) -> None:
+    """Nothing of the client's had reached it: whichever is tried first, the client hears nothing of it."""
+    with FarServer(answers=b"\x16\x03\x03") as wrong, FarServer(protocol="ldap") as right:
+        backend = behind(right, tmp_path, "starttls") | {"servers": [wrong.name, right.name]}
+        with gates(tmp_path, right, "ldap", backend) as running:
+            for _ in range(2):
+                with private(running, "ldap") as client:
+                    assert exchanged(client, b"hello") == b"hello"
+        assert b"hello" not in wrong.heard
+
+
 def test_rule_that_denies_tls_closes_the_connection(tmp_path: Path) -> None:
     """There is nothing else that this gate could speak in the clear."""
     rule = {"from": ["127.0.0.1"], "starttls": "deny"}
