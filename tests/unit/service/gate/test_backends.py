@@ -154,7 +154,7 @@ def test_probe_that_fails_says_why(log: Log) -> None:
     """In the words of its error; what a server sent is escaped."""
 
     async def grumpy(link: Link, settings: Backend) -> object:
-        raise RemoteProtocolError("it said 554 \x1b[2Jgo away\r\n")
+        raise RemoteProtocolError("it said 554 \\x1b[2Jgo away\\r\\n")
 
     async def scenario() -> None:
         servant = Servant()
@@ -163,7 +163,7 @@ def test_probe_that_fails_says_why(log: Log) -> None:
         assert yard.health() == [DOWN]
         yard.pool.stop()
         servant.close()
-        assert r"554 \x1b[2Jgo away\r\n" in log.lines("backend.down")[0]
+        assert r"554 \\x1b[2Jgo away\\r\\n" in log.lines("backend.down")[0]
 
     asyncio.run(scenario())
 
