@@ -56,7 +56,7 @@ class Ownership:
         :param settle_noted: ``QueueStore.settle_noted``.
         :return: how many deliveries were recorded, and how many leases came back.
         """
-        recorded = settle_noted(self.notes.read())
+        recorded = settle_noted(_on_disk(self.notes.read()))
         self.notes.begin()
         returned = release_owner(self.name)
         more_recorded, more_returned = self.return_others(release_owner, settle_noted)
@@ -74,7 +74,7 @@ class Ownership:
             if (descriptor := self._lock(place)) is not None:
                 try:
                     notes = Notes(descriptor)
-                    recorded += settle_noted(notes.read())
+                    recorded += settle_noted(_on_disk(notes.read()))
                     returned += release_owner(name)
                     notes.discard()
                 finally:
@@ -96,3 +96,11 @@ class Ownership:
             os.close(descriptor)
             return None
         return descriptor
+
+
+def _on_disk(notes: list[Note]) -> list[Note]:
+    """The same, when what they are about survives a power failure: a message is noted when readers can see it, which is
+    before its mailbox's directory was synced, and its worker may have been killed in between."""
+    if notes:
+        os.sync()
+    return notes

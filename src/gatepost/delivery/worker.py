@@ -118,7 +118,7 @@ class Worker:
     """
 
     __slots__ = (
-        "_ahead", "_bell", "_config", "_couriers", "_drained", "_executor", "_held", "_ledger", "_local",
+        "_ahead", "_config", "_couriers", "_drained", "_executor", "_held", "_ledger", "_local",
         "_local_tasks", "_longest_wait", "_mailboxes", "_office", "_owner", "_pool", "_reflector", "_shared", "_store",
         "_wake",
     )  # fmt: skip
@@ -140,7 +140,6 @@ class Worker:
         self._executor = ThreadPoolExecutor(_LOCAL_THREADS, thread_name_prefix="mailbox")
         self._mailboxes = MailboxDelivery(config.data, config.hostname, store.open_body, self._note)
         self._wake = asyncio.Event()
-        self._bell = False
         self._drained = False
         reporter = Reporter(
             config.hostname, limit=delivery.bounce_size, find=find, open_body=store.open_body, new_id=new_id,

@@ -146,3 +146,36 @@ def test_notes_of_every_dead_worker_are_recorded_before_its_leases_return(tmp_pa
         assert successor.notes.read() == []
     finally:
         successor.close()
+
+
+def test_noted_mail_is_on_disk_before_the_queue_forgets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker may have been killed between the rename and the sync of the directory; without notes nobody waits."""
+    done: list[object] = []
+    monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
+
+    def settle(notes: object) -> int:
+        done.append(notes)
+        return 0
+
+    noting, empty = Ownership(tmp_path), Ownership(tmp_path)
+    noting.notes.begin()
+    noting.notes.add("one", 0)
+    noting.close()
+    empty.close()
+    successor = Ownership(tmp_path)
+    try:
+        successor.return_leases(lambda _: 0, settle)
+        assert done == ["sync", [("one", 0)], []]
+    finally:
+        successor.close()
+    other = Ownership(tmp_path)
+    other.notes.begin()
+    other.notes.add("two", 0)
+    keeper = Ownership(tmp_path)
+    other.close()
+    done.clear()
+    try:
+        keeper.return_others(lambda _: 0, settle)
+        assert done == ["sync", [("two", 0)]]
+    finally:
+        keeper.close()
