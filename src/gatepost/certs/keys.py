@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gatepost.tls.credential import PrivateKey, public_octets
 
 KeyKind: TypeAlias = Literal["ecdsa", "rsa", "ed25519"]
-KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)
 
 _RSA_BITS: Final = 3072  # as strong as P-256 (NIST SP 800-57 part 1, table 2)
 _CURVES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}

@@ -71,6 +71,14 @@ class Watch:
         self._tried = found
         return [path for path, each in found.items() if each != loaded[path]]
 
+    def again(self, at: float) -> None:
+        """Report the same change once more: what was done about it was cut short.
+
+        :param at: when to look for it, of the monotonic clock.
+        """
+        self._tried = None
+        self.next_at = at
+
     @property
     def same(self) -> bool:
         """Whether, at the last look, everything was as it was loaded."""

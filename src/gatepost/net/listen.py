@@ -16,6 +16,7 @@ from gatepost.errors import GatepostError
 BACKLOG: Final = 1024
 _ACCEPTS_A_TURN: Final = 32
 _PAUSE_WHEN_FULL: Final = 0.2  # seconds without accepting, when descriptors have run out
+_TELL_SECONDS: Final = 60.0  # between two words about that
 
 Address = tuple[str, int]
 
@@ -104,19 +105,24 @@ class Acceptor:
     :param loop: the running loop.
     :param sock: the listening socket, shared with the other processes of its role.
     :param accepted: called with each connected socket and its peer's address.
+    :param starved: called with what the kernel said when descriptors have run out, at most once a minute: clients wait
+        until some are free again.
     """
 
-    __slots__ = ("_accepted", "_loop", "_sock", "_waiting", "stopped")
+    __slots__ = ("_accepted", "_loop", "_quiet_until", "_sock", "_starved", "_waiting", "stopped")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         accepted: Callable[[socket.socket, object], None],
+        starved: Callable[[OSError], None] = lambda error: None,
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._accepted = accepted
+        self._starved = starved
+        self._quiet_until = 0.0
         self._waiting: asyncio.TimerHandle | None = None
         self.stopped = False
         loop.add_reader(sock.fileno(), self._ready)
@@ -139,15 +145,19 @@ class Acceptor:
                 continue
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._rest()
+                    self._rest(error)
                 return
             self._accepted(sock, peer)
             if self.stopped:
                 return
 
-    def _rest(self) -> None:
+    def _rest(self, error: OSError) -> None:
         self._loop.remove_reader(self._sock.fileno())
         self._waiting = self._loop.call_later(_PAUSE_WHEN_FULL, self._wake)
+        now = self._loop.time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _TELL_SECONDS
+            self._starved(error)
 
     def _wake(self) -> None:
         self._waiting = None

@@ -23,6 +23,7 @@ from gatepost.wire.upgrade import EarlyHello, Origin, UpgradeReady
 
 SWEEP_SECONDS: Final = 0.25  # how often deadlines are looked at
 PROBE_EVERY: Final = 20  # sweeps between two looks for peers that are gone
+COMMANDS_A_TURN: Final = 100  # of one client, however many it sent at once: then the other clients have their turn
 
 
 class ServedSession(Protocol):

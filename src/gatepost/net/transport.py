@@ -91,7 +91,8 @@ class Transport:
         """Look whether the peer is gone, or something waits, though nobody said so.
 
         libuv stops watching a socket for good when an error is reported together with data (``uv__poll_io``), so under
-        uvloop a reset right behind the last octets is never told. Whoever waits long for a peer probes now and then.
+        uvloop a reset right behind the last octets is never told. Whoever waits long for a peer probes now and then;
+        a probe that finds octets goes on, turn by turn, to what stands behind all of them.
         """
         if not self._reading:
             return
@@ -103,6 +104,11 @@ class Transport:
             self._lost(error)
             return
         self._readable()
+        self.soon(self.probe)
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call at the loop's next turn, when the other connections had theirs."""
+        self._loop.call_soon(callback)
 
     @property
     def unsent(self) -> int:

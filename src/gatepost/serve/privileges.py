@@ -20,8 +20,6 @@ from typing import Any, Final, final
 
 from gatepost.errors import ConfigError
 
-DEFAULT_USER: Final = "gatepost"
-
 # prctl(2)
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38

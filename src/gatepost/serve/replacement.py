@@ -28,11 +28,14 @@ class Replacement:
     :param poll: seconds between two looks at the files.
     """
 
-    __slots__ = ("_asked", "_keys_until", "_repeat_at", "_warn_at", "_warned", "_watch", "trouble")
+    __slots__ = (
+        "_asked", "_interrupted", "_keys_until", "_poll", "_repeat_at", "_warn_at", "_warned", "_watch", "trouble",
+    )  # fmt: skip
 
     def __init__(self, poll: float = POLL_SECONDS) -> None:
         self._watch = Watch(poll)
-        self._asked = False
+        self._poll: Final = poll
+        self._asked = self._interrupted = False
         self._keys_until = self._repeat_at = self._warn_at = 0.0
         self._warned: Prepared | None = None
         self.trouble: dict[str, Any] | None = None
@@ -75,13 +78,22 @@ class Replacement:
     def refused(self, error: GatepostError, now: float) -> None:
         """A reload failed; when it was ours, say that the earlier certificates stay, and again every hour."""
         if self._asked and self.trouble is not None:
-            self._asked = False
+            self._asked = self._interrupted = False
             self.trouble |= {"reason": error.message, "hint": error.hint}
             self._complain(now)
 
+    def interrupted(self, now: float) -> None:
+        """A reload did not come about though the files are good: a worker was killed. When it was ours, load them again
+        at once; when that is cut short too, at the pace of the looks, so that workers that always die cost little.
+        """
+        if self._asked:
+            self._watch.again(now + self._poll if self._interrupted else now)
+            self._asked, self._interrupted, self.trouble = False, True, None
+
     def accepted(self) -> None:
         """A reload is in force: everything that is there is in use."""
-        self._asked, self.trouble = False, None
+        self._asked = self._interrupted = False
+        self.trouble = None
 
     def _complain(self, now: float) -> None:
         assert self.trouble is not None

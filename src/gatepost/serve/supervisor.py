@@ -104,7 +104,6 @@ class Supervisor:
         self._reload_again = False
         self._stop_deadline: float | None = None
         self._next_watchdog = 0.0
-        self._hurried = False
         self.replacement = Replacement(self._parts.certificate_poll)
         self._lock = lock
         self._numbers = count(1)
@@ -303,6 +302,7 @@ class Supervisor:
         transition.plan.abandon()
         transition.generation.drain(time.monotonic(), 0.0)
         self._draining.append(transition.generation)
+        self.replacement.interrupted(time.monotonic())
         self._reload_failed(
             ConfigError(reason, hint="see the log; the earlier configuration stays"), transition.waiting
         )

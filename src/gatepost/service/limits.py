@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from gatepost.config.addresses import AddressList
 from gatepost.config.schema import Limits as LimitSettings
 from gatepost.observe.shared import SLOTS, Shared
+from gatepost.policy.addresses import AddressList
 from gatepost.service.smtp import refusals
 from gatepost.wire.smtp.reply import Reply
 

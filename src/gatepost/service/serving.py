@@ -92,7 +92,7 @@ class Serving:
             self._vestibules.append(vestibule)
         for sock in sockets:
             accepted = functools.partial(self._accept, door, admit, vestibule, _bound_address(sock))
-            self._acceptors.append(Acceptor(self._loop, sock, accepted))
+            self._acceptors.append(Acceptor(self._loop, sock, accepted, functools.partial(_starved, door.name)))
 
     def record(self, config: Config, counters: Counters, role: str, doors: Iterable[Door]) -> None:
         """Record what is said at some doors, as far as the configuration wants it.
@@ -212,6 +212,14 @@ class Serving:
             self._stop()
         else:
             self._loop.call_later(_DRAIN_POLL, self._stop_when_done)
+
+
+def _starved(listener: str, error: OSError) -> None:
+    """Nobody can be accepted: the process has as many sockets and files open as it may, or the machine has."""
+    logs.event(
+        "listener.no-descriptors", "warning", listener=listener, reason=error.strerror,
+        effect="clients wait to be accepted", hint="lower the limits of connections, or raise LimitNOFILE",
+    )  # fmt: skip
 
 
 def run_until_drained(loop: asyncio.AbstractEventLoop, serving: Serving, shared: Shared) -> None:

@@ -1,9 +1,9 @@
 """One engine over one channel: what every SMTP server session is, whoever answers its events.
 
 ``Conversation`` pumps: octets in, events to a table of handlers, all replies to one input out in one write. It starts
-and stops the clocks, slows a peer that runs ahead, drains, and ends. What the events are answered with is a subclass's
-business: the server of ``gatepost serve`` answers from its accounts and its store at once, the public ``Server`` asks
-the hooks of its user.
+and stops the clocks, slows a peer that runs ahead, leaves the others their turn, drains, and ends. What the events are
+answered with is a subclass's business: the server of ``gatepost serve`` answers from its accounts and its store at
+once, the public ``Server`` asks the hooks of its user.
 
 A conversation ends at the upgrade. The one inside TLS is another object of another class, made from the secure channel.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 
 from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.net.served import COMMANDS_A_TURN
 from gatepost.wire.smtp import events
 from gatepost.wire.smtp.reply import TLS_UNAVAILABLE, Reply
 from gatepost.wire.smtp.server import PlainServer, SecureServer
@@ -52,7 +53,7 @@ class Conversation:
     :param engine: what reads and writes.
     """
 
-    __slots__ = ("_channel", "_connection", "_draining", "_engine", "_in_content", "_progress")
+    __slots__ = ("_channel", "_connection", "_draining", "_engine", "_in_content", "_progress", "_resting")
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {}
     _channel: PlainChannel | SecureChannel | None
@@ -66,6 +67,7 @@ class Conversation:
         self._in_content = False
         self._progress = 0  # octets of content since its clock was set
         self._draining = False
+        self._resting = False  # while others have their turn, and more of what came is to be answered
 
     @property
     def alive(self) -> bool:
@@ -116,7 +118,7 @@ class Conversation:
             return
         self._engine.receive_eof()
         self._pump()
-        if not self._engine.waiting:  # else the answer is still to come, and the peer may still read it
+        if not self._engine.waiting and not self._resting:  # else answers are to come, and the peer may still read them
             self._close()
 
     def connection_lost(self, error: OSError | None) -> None:
@@ -127,8 +129,9 @@ class Conversation:
     # The pump
 
     def _pump(self) -> None:
-        """Answer everything that can be answered, then write it all at once."""
+        """Answer everything that can be answered in one turn of the loop, then write it all at once."""
         engine, handlers = self._engine, self._handlers
+        engine.allowance = COMMANDS_A_TURN
         event = engine.next_event()
         heard = event is not None
         while event is not None:
@@ -141,6 +144,8 @@ class Conversation:
             channel.send(out)
         elif not heard:
             return  # half a command: its clock is running
+        if not engine.allowance and engine.pending is None:
+            self._rest(channel)
         connection = self._connection
         if engine.pending is not None:
             if engine.backlog > BACKLOG_LIMIT:
@@ -160,6 +165,17 @@ class Conversation:
         self._pump()
         if self._draining and self._channel is not None:
             self.drain()
+
+    def _rest(self, channel: PlainChannel | SecureChannel) -> None:
+        """A flood came: the rest of it is answered when the others had their turn, and nothing is read before."""
+        channel.transport.pause()
+        if not self._resting:
+            self._resting = True
+            channel.transport.soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        self._resume()
 
     def _close(self, *, linger: bool = False) -> None:
         channel, self._channel = self._channel, None

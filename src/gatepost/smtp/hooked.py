@@ -116,7 +116,10 @@ class HookedConversation(Conversation):
         """Let the peer wait."""
         connection = self._connection
         connection.hold()
-        self._task = connection.server.spawn(self._wait(asked, name, answer))
+        task = self._task = connection.server.spawn(self._wait(asked, name, answer))
+        if inspect.iscoroutine(asked):
+            close = asked.close  # it is never begun when the task is cancelled before its first step
+            task.add_done_callback(lambda _: close())
 
     async def _wait(self, asked: Awaitable[Any], name: str, answer: Answer) -> None:
         clock = asyncio.timeout(self._connection.server.limits.hook)

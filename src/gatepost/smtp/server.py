@@ -180,7 +180,7 @@ class Server:
         """
         self._start()
         sock = bind((host, port))
-        acceptor = Acceptor(self.loop, sock, self._accepted)
+        acceptor = Acceptor(self.loop, sock, self._accepted, _starved)
         self._sockets.append(sock)
         self._acceptors.append(acceptor)
         try:
@@ -340,6 +340,10 @@ class Server:
             log.debug("connection %s from %s", connection.origin.connection, address)
             connection.start()
         return connection
+
+
+def _starved(error: OSError) -> None:
+    log.warning("clients wait to be accepted: %s", error.strerror)
 
 
 def _origin(sock: socket.socket, name: str) -> Origin:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from gatepost.errors import LocalProtocolError
 from gatepost.net.channel import PlainChannel, SecureChannel
 from gatepost.net.listen import Acceptor, BindError, bind, bind_local, peer_uid, show
-from gatepost.net.transport import WRITE_LIMIT, Transport
+from gatepost.net.transport import READ_SIZE, WRITE_LIMIT, Transport
 from gatepost.wire.upgrade import Origin
 
 ORIGIN = Origin(("192.0.2.1", 1), ("192.0.2.2", 25), "mx", 0.0, "c1")
@@ -237,6 +240,30 @@ def test_addresses_are_shown_as_people_write_them() -> None:
     assert show(("192.0.2.1", 25)) == "192.0.2.1:25"
 
 
+def test_a_probe_goes_on_to_what_stands_behind_the_octets_it_finds() -> None:
+    """Where nobody tells of anything any more, one look is enough, however much is to be read before the end."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        near, far = socket.socketpair()
+        descriptor = near.fileno()
+        transport, ear = Transport(loop, near), Ear()
+        transport.receive_with(ear)
+        transport.resume()
+        loop.remove_reader(descriptor)  # as libuv does when an error is reported together with data
+        with far:
+            far.sendall(b"x" * 5 * READ_SIZE)
+        transport.probe()
+        async with asyncio.timeout(60):
+            while not ear.ended:
+                await ear.event.wait()
+                ear.event.clear()
+        assert len(ear.data) == 5 * READ_SIZE
+        transport.abort()
+
+    asyncio.run(main())
+
+
 def test_acceptor_accepts_until_it_is_stopped(listening: socket.socket) -> None:
     """Stopping leaves the socket open for the other processes that share it."""
 
@@ -280,3 +307,35 @@ def test_local_socket_tells_who_connects(tmp_path_factory: pytest.TempPathFactor
     path.write_text("a file, not a socket")
     with pytest.raises(BindError):
         bind_local(path)
+
+
+def test_acceptor_tells_of_descriptors_that_have_run_out_and_not_each_time(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One word a minute, not one for each of the five attempts a second; who waited is accepted when there is room."""
+    attempts = iter([OSError(errno.EMFILE, os.strerror(errno.EMFILE)) for _ in range(3)])
+    accept = socket.socket.accept
+
+    def full(sock: socket.socket) -> tuple[socket.socket, Any]:
+        for error in attempts:
+            raise error
+        return accept(sock)
+
+    monkeypatch.setattr(socket.socket, "accept", full)
+
+    async def main() -> None:
+        accepted: asyncio.Queue[socket.socket] = asyncio.Queue()
+        told: list[int | None] = []
+        acceptor = Acceptor(
+            asyncio.get_running_loop(),
+            listening,
+            lambda sock, peer: accepted.put_nowait(sock),
+            lambda error: told.append(error.errno),
+        )
+        with socket.create_connection(listening.getsockname()):
+            async with asyncio.timeout(60):
+                (await accepted.get()).close()
+        assert (next(attempts, None), told) == (None, [errno.EMFILE])
+        acceptor.stop()
+
+    asyncio.run(main())

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gatepost.certs.watch import signatures
 from gatepost.config.schema import Config
 from gatepost.errors import CertificateError, ConfigError
 from gatepost.observe import logs
@@ -48,7 +49,7 @@ def prepare(config: Config) -> Prepared:
     trouble = _settings().get("certificate")
     if trouble:
         raise CertificateError(trouble)
-    return Prepared(config, account_of(config))
+    return Prepared(config, account_of(config), files=signatures(_SETTINGS.parent.glob("*.pem")))
 
 
 def serve(role: str, listeners: Sequence[BoundListener], config: Config, shared: Shared) -> None:
@@ -121,7 +122,7 @@ def main() -> int:
     logs.setup("json")
     logs.identify("supervisor")
     config = load()
-    parts = Parts(ROLES, prepare, lambda shared: None, lambda shared, slot: None)
+    parts = Parts(ROLES, prepare, lambda shared: None, lambda shared, slot: None, certificate_poll=0.1)
 
     def started(listeners: Sequence[BoundListener]) -> None:
         bound = {

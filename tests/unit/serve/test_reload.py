@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +93,21 @@ def test_reload_keeps_the_old_when_new_workers_die(start_server: StartServer) ->
     sock, _, _, host = server.connect()
     with sock:
         assert host == "one.test"
+
+
+def test_reload_for_replaced_certificates_is_tried_again_when_a_worker_died(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """The files are good, so nobody says that they were refused, and nobody has to ask once more."""
+    certificate = tmp_path / "server.pem"
+    certificate.write_text("one")
+    server = start_server()
+    server.write(behaviour={"submission": "die"})
+    certificate.write_text("another")
+    server.until(lambda: server.events("server.reload-refused"))
+    server.write(behaviour={})
+    server.until(lambda: server.events("server.reloaded"))
+    assert not server.events("certificate.refused")
 
 
 def test_reload_takes_workers_that_do_not_say_they_are_ready(start_server: StartServer) -> None:

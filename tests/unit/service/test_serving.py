@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
+import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +18,7 @@ from gatepost.config.schema import Config
 from gatepost.config.schema import Limits as Settings
 from gatepost.net.listen import bind, watch_for_death
 from gatepost.net.transport import Transport
+from gatepost.observe import logs
 from gatepost.observe.shared import new_shared
 from gatepost.service import limits
 from gatepost.service.connection import Connection, Door
@@ -158,3 +163,31 @@ def test_listener_has_the_number_of_its_place() -> None:
     names = [listener.name for listener in config.listener]
     assert [place_of(name, config) for name in names] == list(range(len(names)))
     assert place_of("local", config) == len(names)
+
+
+def test_descriptors_that_have_run_out_are_told_of(
+    loop: asyncio.AbstractEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that cannot even be accepted leave no other line in the log; afterwards they are served."""
+    attempts = iter([OSError(errno.EMFILE, os.strerror(errno.EMFILE))])
+    accept = socket.socket.accept
+
+    def full(sock: socket.socket) -> tuple[socket.socket, Any]:
+        for error in attempts:
+            raise error
+        return accept(sock)
+
+    monkeypatch.setattr(socket.socket, "accept", full)
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        logs.setup("json", descriptor=out.fileno())
+        try:
+            house = House(loop)
+            with house.listening, house.dial():
+                house.meet().end()
+                house.serving.drain()
+        finally:
+            logs.teardown()
+    [line] = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (line["event"], line["severity"], line["listener"]) == ("listener.no-descriptors", "warning", "pop3")
+    assert line["reason"] == os.strerror(errno.EMFILE)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import struct
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -262,6 +264,39 @@ def test_a_hook_is_cancelled_when_its_peer_is_gone(serve: Serve, box: Box) -> No
         client.send(b"NOOP\r\n")
         client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     box.wait_for("cancelled")
+
+
+def test_a_hook_whose_peer_left_before_it_began_is_dropped_without_a_word() -> None:
+    """The loss is found when the replies before it are written: the hook never runs, and Python warns of nothing."""
+
+    async def scene() -> list[str]:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        calls = []
+
+        async def never() -> None:
+            calls.append("begun")
+
+        def on_hello(self: object, session: object, name: str) -> Any:
+            near.close()
+            calls.append("asked")
+            return never()
+
+        server = Server(handler(on_hello=on_hello), hostname="mx.example.test", starttls=False)
+        loop = asyncio.get_running_loop()
+        serving = loop.create_task(server.serve_socket(far))
+        assert (await loop.sock_recv(near, 1024)).startswith(b"220")
+        await loop.sock_sendall(near, b"NOOP\r\nEHLO client.example\r\n")
+        async with asyncio.timeout(60):
+            await serving
+        await server.drain()
+        return calls
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert asyncio.run(scene()) == ["asked"]
+        gc.collect()
+    assert [str(each.message) for each in found] == []
 
 
 def test_a_failed_handshake_is_told_of_with_its_reason(serve: Serve, box: Box) -> None:

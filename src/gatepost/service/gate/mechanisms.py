@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from gatepost.wire.auth_lines import MECHANISM
+
 _BOUND: Final = "-PLUS"  # the end of a mechanism's name that binds the login to its TLS connection
 
 
@@ -13,8 +15,10 @@ def passing(listed: Collection[str]) -> tuple[str, ...]:
 
     EXTERNAL and the ``-PLUS`` ones are about the handshake, and the one with the client is not the one with the server.
     A client that can bind its login and finds no ``-PLUS`` says so in SCRAM, and a server that has it must take that
-    for an attack (RFC 5802 §6): so the bare mechanism goes with it, unless nothing else would be left.
+    for an attack (RFC 5802 §6): so the bare mechanism goes with it, unless nothing else would be left. What cannot be a
+    mechanism's name is left out.
     """
-    bare = dict.fromkeys(each for each in listed if each != "EXTERNAL" and not each.endswith(_BOUND))
-    bound = {each.removesuffix(_BOUND) for each in listed if each.endswith(_BOUND)}
+    names = [each for each in listed if MECHANISM.fullmatch(each)]
+    bare = dict.fromkeys(each for each in names if each != "EXTERNAL" and not each.endswith(_BOUND))
+    bound = {each.removesuffix(_BOUND) for each in names if each.endswith(_BOUND)}
     return tuple(each for each in bare if each not in bound) or tuple(bare)

@@ -84,5 +84,6 @@ class Turn:
             waits.remove_done_callback(self._came)
         self._coroutine.close()
 
-    def _came(self, _: asyncio.Future[Any]) -> None:
-        self._resume()
+    def _came(self, future: asyncio.Future[Any]) -> None:
+        if future is self._waits:  # else it was closed when the call was due already
+            self._resume()

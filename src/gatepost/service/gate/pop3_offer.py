@@ -15,14 +15,12 @@ never inside TLS. Left out are
 from __future__ import annotations
 
 import functools
-import re
 from typing import Final, NamedTuple
 
 from gatepost.service.gate.mechanisms import passing
 from gatepost.wire.pop3.capabilities import Capabilities
 from gatepost.wire.pop3.profile import ServerProfile
 
-_MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 §3.1
 _MECHANISMS_LIMIT: Final = 32
 _OWN: Final = ("RESP-CODES", "PIPELINING")
 _PASSED: Final = ("TOP", "UIDL", "AUTH-RESP-CODE", "EXPIRE", "LOGIN-DELAY", "IMPLEMENTATION")
@@ -52,7 +50,7 @@ NO_ABILITIES: Final = Abilities()
 
 def abilities(server: Capabilities) -> Abilities:
     """What a server's list comes to."""
-    mechanisms = passing([each for each in server.sasl if _MECHANISM.fullmatch(each)])
+    mechanisms = passing(server.sasl)
     lines = (" ".join((tag, *server.tags[tag])) for tag in _PASSED if tag in server.tags)
     return Abilities(
         stls=server.stls,

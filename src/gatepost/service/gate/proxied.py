@@ -18,9 +18,9 @@ import socket
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
 
-from gatepost.config.addresses import AddressList
 from gatepost.net.header import HeaderWait, Outcome
 from gatepost.observe import logs
+from gatepost.policy.addresses import AddressList
 from gatepost.service.tally import Tally
 from gatepost.wire.proxy import Told
 from gatepost.wire.upgrade import Origin

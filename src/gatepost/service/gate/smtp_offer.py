@@ -10,7 +10,6 @@ EXTERNAL, by which every client would log in with the gate's own certificate. Un
 from __future__ import annotations
 
 import functools
-import re
 from typing import Final, Literal, NamedTuple
 
 from gatepost.service.gate.mechanisms import passing
@@ -20,7 +19,6 @@ from gatepost.wire.smtp.profile import ServerProfile
 from gatepost.wire.smtp.xclient import listed
 
 _MECHANISMS_LIMIT: Final = 32
-_MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 §3.1
 _VERBS: Final = frozenset({"XCLIENT", "XFORWARD"})  # read from everybody, so that strangers get an answer of ours
 _STRANGERS: Final = Extensions(verbs=_VERBS)
 _PROXIES: Final = Extensions((listed("XCLIENT"), listed("XFORWARD")), _VERBS)
@@ -68,7 +66,7 @@ NO_ABILITIES: Final = Abilities()
 @functools.lru_cache(64)
 def abilities(listed: Capabilities) -> Abilities:
     """What a server's list comes to."""
-    usable = passing([each for each in listed.auth if _MECHANISM.fullmatch(each)])
+    usable = passing(listed.auth)
     return Abilities(
         listed.starttls,
         listed.size,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.net.served import COMMANDS_A_TURN
 from gatepost.observe import logs
 from gatepost.service.gate.lost import ServerLost, server_lost, unavailable
 from gatepost.service.gate.pause import Turn
@@ -31,8 +32,12 @@ R = TypeVar("R")
 
 
 class TurnEngine(ClientEngine, Protocol):
-    """A client's engine that gives events, each of which is answered."""
+    """A client's engine that gives events, each of which is answered.
 
+    ``allowance``: commands that it still reads before others on this loop have their turn.
+    """
+
+    allowance: int
     witness: Witness | None
 
     def greet(self) -> None: ...
@@ -168,6 +173,7 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
     def _pump(self) -> None:
         """Answer everything that can be answered, then wait: for the server, or for the client."""
         self._listening, self._pumping = False, True
+        self._engine.allowance = COMMANDS_A_TURN
         try:
             while self._answer_next():
                 pass
@@ -191,8 +197,12 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
                 if self._heard > _FLUSH_EVERY:
                     self._heard = 1
                     answer: Coroutine[Any, Any, None] | None = self._room()
-                elif self._channel is None or (event := self._engine.next_event()) is None:
+                elif self._channel is None:
                     return False
+                elif (event := self._engine.next_event()) is None:
+                    if self._engine.allowance or (self._draining and self._idle()):
+                        return False
+                    answer = self._rest()
                 else:
                     self._heard += 1
                     answer = self._handlers[type(event)](self, event)
@@ -266,6 +276,14 @@ class TurnSession(GateSession[E], Generic[E, R, U]):
             connection.wait(connection.data_seconds, "data")
             await channel.transport.drain(UNSENT_LIMIT)
             connection.hold()
+
+    async def _rest(self) -> None:
+        """Wait until everybody else on this loop had a turn: this client sent very much at once."""
+        self._flush()
+        loop = self._connection.port.loop
+        turn = loop.create_future()
+        loop.call_soon(turn.set_result, None)
+        await turn
 
     def _end_drained(self) -> None:
         self._connection.outcome = "drained"

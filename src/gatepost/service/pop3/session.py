@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gatepost.net.channel import PlainChannel, SecureChannel
+from gatepost.net.served import COMMANDS_A_TURN
 from gatepost.wire.pop3 import events, reply
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.server import PlainServer, SecureServer
@@ -20,7 +21,7 @@ BACKLOG_LIMIT: Final = 1 << 16  # octets that may wait in the engine while it wa
 class Session:
     """A conversation. See ``plain`` and ``secure``."""
 
-    __slots__ = ("_channel", "_connection", "_draining", "_engine")
+    __slots__ = ("_channel", "_connection", "_draining", "_engine", "_resting")
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {}
 
@@ -31,6 +32,7 @@ class Session:
         self._channel: PlainChannel | SecureChannel | None = channel
         self._engine = engine
         self._draining = False
+        self._resting = False  # while others have their turn, and more of what came is to be answered
         self.await_command()
 
     @property
@@ -81,8 +83,9 @@ class Session:
         self._connection.ended()
 
     def _pump(self) -> None:
-        """Answer everything that can be answered, then write it all at once."""
+        """Answer everything that can be answered in one turn of the loop, then write it all at once."""
         engine, handlers = self._engine, self._handlers
+        engine.allowance = COMMANDS_A_TURN
         event = engine.next_event()
         heard = event is not None
         while event is not None:
@@ -97,6 +100,8 @@ class Session:
             return  # half a command: its clock is running
         if not engine.waiting:
             self.await_command()
+            if not engine.allowance:
+                self._rest(channel)
         elif engine.backlog > BACKLOG_LIMIT:
             channel.transport.pause()
 
@@ -114,6 +119,17 @@ class Session:
         self._pump()
         if self._draining and self._channel is not None:
             self.drain()
+
+    def _rest(self, channel: PlainChannel | SecureChannel) -> None:
+        """A flood came: the rest of it is answered when the others had their turn, and nothing is read before."""
+        channel.transport.pause()
+        if not self._resting:
+            self._resting = True
+            channel.transport.soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        self._resume()
 
     def _close(self, *, linger: bool = False) -> None:
         channel, self._channel = self._channel, None

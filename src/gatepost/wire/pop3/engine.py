@@ -21,6 +21,7 @@ which the peer reads::
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -56,7 +57,7 @@ class ServerEngine:
 
     __slots__ = (
         "_capabilities", "_eof", "_errors", "_events", "_framer", "_outgoing", "_pending", "_row", "_rules",
-        "_secretive", "_several", "_told", "_writer", "origin", "profile", "state", "witness",
+        "_secretive", "_several", "_told", "_writer", "allowance", "origin", "profile", "state", "witness",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,9 @@ class ServerEngine:
         self._eof = False
         self._secretive = False  # a login was tried: a line that is no command may be a credential
         self._told = 0  # how much of what is outgoing the witness knows
+        self.allowance = sys.maxsize
+        """Commands that are still read; at zero ``next_event`` gives None though there may be more. Set it before each
+        turn, so that a peer who sends thousands at once leaves the others theirs; no bound unless it is set."""
         self.witness: Witness | None = None
         """Told what is heard and said, where a transcript is kept. Set it before anything is."""
 
@@ -108,15 +112,16 @@ class ServerEngine:
         self._eof = True
 
     def next_event(self) -> Event | None:
-        """The next event, or None: more bytes are needed, or an event waits for its answer."""
+        """The next event, or None: more bytes are needed, an event waits for its answer, or ``allowance`` is spent."""
         while not self._events:
-            if self._pending is not None:
+            if self._pending is not None or not self.allowance:
                 return None
             if self.state is State.WAITING or not self._row or (line := self._framer.next_line()) is None:
                 if not self._eof or not self._row:
                     return None
                 self._end(None, "connection lost")
                 continue
+            self.allowance -= 1
             if self.witness is not None:
                 self._witness_line(self.witness, line)
             if (found := self._read_line(line)) is not None:

@@ -17,6 +17,7 @@ refused one, RFC 3030 §2), or dot-terminated content, all read from the one buf
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Final, TypeAlias
@@ -105,6 +106,7 @@ class ServerEngine:
         "_rules",
         "_secretive",
         "_words",
+        "allowance",
         "extended",
         "hello_name",
         "origin",
@@ -152,6 +154,9 @@ class ServerEngine:
         self._eof = False
         self._secretive = False  # AUTH was tried: a line that is no command may be a credential
         self._refused_with: Reply | None = None
+        self.allowance = sys.maxsize
+        """Commands that are still read; at zero ``next_event`` gives None though there may be more. Set it before each
+        turn, so that a peer who sends thousands at once leaves the others theirs; no bound unless it is set."""
         self.witness: Witness | None = None
         """Told what is heard and said, where a transcript is kept. Set it before anything is."""
 
@@ -203,9 +208,9 @@ class ServerEngine:
         self._eof = True
 
     def next_event(self) -> Event | None:
-        """The next event, or None: more bytes are needed, or an event waits for its answer."""
+        """The next event, or None: more bytes are needed, an event waits for its answer, or ``allowance`` is spent."""
         while not self._events:
-            if self.pending is not None:
+            if self.pending is not None or not self.allowance:
                 return None
             found: Event | _Need | None
             if self._chunk is not None:
@@ -215,6 +220,7 @@ class ServerEngine:
             elif self.state is State.WAITING or not self._row or (line := self._framer.next_line()) is None:
                 found = _Need.OCTETS
             else:
+                self.allowance -= 1
                 if self.witness is not None:
                     self._witness_line(self.witness, line)
                 found = self._read_line(line)

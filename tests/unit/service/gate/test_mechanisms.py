@@ -16,6 +16,7 @@ from gatepost.service.gate.mechanisms import passing
         (["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1", "EXTERNAL"], ("SCRAM-SHA-1",)),
         (["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"], ("SCRAM-SHA-256",)),
         (["SCRAM-SHA-256-PLUS", "EXTERNAL"], ()),
+        (["PLAIN", "plain", "A" * 21, "X;Y", ""], ("PLAIN",)),
         ([], ()),
     ],
 )

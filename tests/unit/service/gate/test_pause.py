@@ -110,3 +110,24 @@ def test_turn_waits_for_a_future_of_the_loop(closed: bool) -> None:
         assert errand.over is not closed
 
     asyncio.run(scenario())
+
+
+def test_turn_that_was_closed_goes_on_no_more() -> None:
+    """Not even where what it waited for had come, and the loop was about to say so."""
+    resumed: list[int] = []
+
+    async def scenario() -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            await future
+
+        turn = Turn(work(), lambda: resumed.append(1))
+        assert not turn.advance()
+        future.set_result(None)
+        turn.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert not resumed

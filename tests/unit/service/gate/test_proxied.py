@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import pytest
 
-from gatepost.config.addresses import AddressList
 from gatepost.config.schema import Limits as Settings
 from gatepost.net.listen import bind
 from gatepost.net.transport import Transport
 from gatepost.observe import logs
 from gatepost.observe.metrics import Counters
 from gatepost.observe.shared import new_shared
+from gatepost.policy.addresses import AddressList
 from gatepost.service import limits
 from gatepost.service.connection import Connection, Door
 from gatepost.service.gate.proxied import Vestibule

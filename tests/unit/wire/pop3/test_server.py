@@ -391,3 +391,18 @@ def test_witness_is_told_that_a_message_stays_without_its_end() -> None:
     talk.engine.shutdown()
     talk.run()
     assert witness.seen == [b"C RETR 1", b"S +OK here", b"D one\r\n", b"E half"]
+
+
+def test_allowance_stops_between_two_commands() -> None:
+    """Beyond it nothing is read, also nothing that the engine answers itself; a new one goes on where it stopped."""
+    engine = PlainServer(ORIGIN, profile())
+    engine.greet()
+    engine.outgoing()
+    engine.receive(b"CAPA\r\n" * 5)
+    engine.receive_eof()
+    engine.allowance = 3
+    assert engine.next_event() is None
+    assert engine.outgoing().count(b"+OK ") == 3
+    engine.allowance = 3
+    assert isinstance(engine.next_event(), Ended)
+    assert engine.outgoing().count(b"+OK ") == 2

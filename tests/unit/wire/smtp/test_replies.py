@@ -108,3 +108,19 @@ def test_says_what_is_left() -> None:
     reader.receive(b"250-x\r\n")
     assert reader.next_reply() is None
     assert reader.pending
+
+
+@pytest.mark.parametrize("cut", [0, 2, 3, 10, 29])
+def test_challenge_is_never_remembered(cut: int) -> None:
+    """It was said to one login alone: nothing of it stays behind when that is over, however it was cut."""
+    said = b"334 cj1ub25jZSxzPXNhbHQsaT0xMA==\r\n"
+    (first,), (second,) = read(said[:cut], said[cut:]), read(said[:cut], said[cut:])
+    assert first == second == Reply(334, "", "cj1ub25jZSxzPXNhbHQsaT0xMA==")
+    assert first is not second
+
+
+def test_long_reply_is_never_remembered() -> None:
+    """What is kept of servers has a bound; what they all say alike is read once."""
+    long, usual = b"250 " + b"x" * 1100 + b"\r\n", b"250 2.1.0 Ok\r\n"
+    assert read(long)[0] is not read(long)[0]
+    assert read(usual)[0] is read(usual)[0]

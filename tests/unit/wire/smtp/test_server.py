@@ -380,3 +380,18 @@ def test_profile_refuses_settings_that_cannot_be() -> None:
     ):
         with pytest.raises(LocalProtocolError):
             profile(**settings)
+
+
+def test_allowance_stops_between_two_commands() -> None:
+    """Beyond it nothing is read, also nothing that the engine answers itself; a new one goes on where it stopped."""
+    engine = PlainServer(ORIGIN, profile())
+    engine.greet()
+    engine.outgoing()
+    engine.receive(b"NOOP\r\n" * 5)
+    engine.receive_eof()
+    engine.allowance = 3
+    assert engine.next_event() is None
+    assert engine.outgoing().count(b"250 ") == 3
+    engine.allowance = 3
+    assert isinstance(engine.next_event(), Ended)
+    assert engine.outgoing().count(b"250 ") == 2
