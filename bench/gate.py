@@ -19,7 +19,6 @@ import http.server
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 import generator
+import idle
 from mailservers import LIMITS, certificate
 from servers import Server, found, started
 from throughput import enough
@@ -70,7 +70,7 @@ def gate(bench: Bench) -> Figures:
                 servers[name] = stack.enter_context(_start(bench, name, each, port))
         figures = medians(in_turns(bench, servers, bench.rounds, lambda name: turn(servers[name], bench.seconds)))
         for name in figures:
-            figures[name]["KiB for each idle connection"] = idle(servers[name])
+            figures[name]["KiB for each idle connection"] = idle.each(servers[name], IDLE, *mode(servers[name]))
     return figures
 
 
@@ -80,31 +80,24 @@ def _start(bench: Bench, name: str, each: Gate, port: int) -> AbstractContextMan
     return started(name, each.command(place, port), port, place / "log", core=bench.server_core)
 
 
+def mode(server: Server) -> tuple[str, str]:
+    """How the generator's connections to it become private."""
+    return "--mode", "implicit" if server.name in PRIVATE else "starttls"
+
+
 def turn(server: Server, seconds: float) -> Figures:
     """Sessions with one small message, then some with large ones."""
-    mode = ("--mode", "implicit" if server.name in PRIVATE else "starttls")
-    first = generator.measured(server, "--sessions", 100, *mode)
-    small = generator.measured(server, "--sessions", max(100, enough(first, seconds)), *mode)
-    first = generator.measured(server, "--sessions", 10, *mode, *LARGE)
-    large = generator.measured(server, "--sessions", max(10, enough(first, seconds)), *mode, *LARGE)
+    words = mode(server)
+    first = generator.measured(server, "--sessions", 100, *words)
+    small = generator.measured(server, "--sessions", max(100, enough(first, seconds)), *words)
+    first = generator.measured(server, "--sessions", 10, *words, *LARGE)
+    large = generator.measured(server, "--sessions", max(10, enough(first, seconds)), *words, *LARGE)
     if small["failed"] or large["failed"]:
         raise RuntimeError(f"sessions failed: {small['failures']} {large['failures']}")
     return {
         "sessions per CPU second": small["sessions"] / small["server_cpu_s"],
         "MB per CPU second": large["octets"] / 1e6 / large["server_cpu_s"],
     }
-
-
-def idle(server: Server) -> float:
-    """KiB for each connection that is inside TLS, has said EHLO, and says nothing more."""
-    mode = ("--mode", "implicit" if server.name in PRIVATE else "starttls")
-    with generator.held(server.port, 1, *mode):
-        pass  # what is allocated once
-    time.sleep(1)
-    before = server.memory()
-    with generator.held(server.port, IDLE, *mode):
-        time.sleep(1)
-        return (server.memory() - before) / IDLE / 1024
 
 
 def _sink(place: Path, port: int) -> list[object]:

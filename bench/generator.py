@@ -9,16 +9,15 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from servers import Server
+from turns import Figures
 
 HERE: Final = Path(__file__).parent
 BUILT: Final = HERE.parent / "build" / "bench"
 NEEDED: Final = "it needs a C compiler and the headers of OpenSSL; on Debian: apt-get install gcc libc6-dev libssl-dev"
 LONGEST: Final = 300.0
-
-Figures = dict[str, Any]
 
 
 def program(name: str) -> Path:

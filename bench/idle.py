@@ -1,4 +1,4 @@
-"""Memory of STARTTLS connections that are held and say nothing."""
+"""Memory of connections that are held and say nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK_TEN_THOUSAND: Final = ("sink", "gatepost")
 
 
 def idle(bench: Bench) -> Figures:
-    """KiB for each connection, by server and number."""
+    """KiB for each STARTTLS connection, by server and number."""
     found: Figures = {}
     with started_for(bench, "idle") as servers:
         for name, one in servers.items():
@@ -30,10 +30,7 @@ def idle(bench: Bench) -> Figures:
 def of(bench: Bench, peer: Peer, server: Server) -> dict[str, float]:
     """Connections are added up to each number, so that none is counted that another left behind."""
     figures: dict[str, float] = {}
-    with generator.held(server.port, 1):
-        pass  # what is allocated once
-    time.sleep(SETTLE)
-    before, there = server.memory(), 0
+    before, there = at_rest(server), 0
     with contextlib.ExitStack() as stack:
         for count in COUNTS:
             if count > peer.most_held:
@@ -46,3 +43,22 @@ def of(bench: Bench, peer: Peer, server: Server) -> dict[str, float]:
             time.sleep(SETTLE)
             figures[str(count)] = (server.memory() - before) / count / 1024
     return figures
+
+
+def at_rest(server: Server, *words: object) -> int:
+    """What it holds while nobody is there; what is allocated once, is.
+
+    :param words: options of the generator.
+    """
+    with generator.held(server.port, 1, *words):
+        pass
+    time.sleep(SETTLE)
+    return server.memory()
+
+
+def each(server: Server, count: int, *words: object) -> float:
+    """KiB for each of so many connections."""
+    before = at_rest(server, *words)
+    with generator.held(server.port, count, *words):
+        time.sleep(SETTLE)
+        return (server.memory() - before) / count / 1024

@@ -14,13 +14,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Final
 
 import generator
+import idle
 from mailservers import LIMITS, PASSWORD, certificate, make_users, serving
 from servers import Server, found, started
 from throughput import enough
@@ -115,12 +115,12 @@ def pop3(bench: Bench) -> Figures:
             for name, start in kinds.items()
             if bench.wants(name)
         }
-        memory = {name: idle(server) for name, server in servers.items()}
+        held = {name: memory(server) for name, server in servers.items()}
         for server in servers.values():  # every user once, whose password is then remembered
             generator.run(server.port, *WORDS, "--users", USERS, "--sessions", USERS, "--concurrency", USERS)
         figures = medians(in_turns(bench, servers, bench.rounds, lambda name: turn(servers[name], bench.seconds)))
         for name in figures:
-            figures[name] |= memory[name]
+            figures[name] |= held[name]
     return figures
 
 
@@ -140,22 +140,12 @@ def turn(server: Server, seconds: float) -> Figures:
     }
 
 
-def idle(server: Server) -> Figures:
+def memory(server: Server) -> Figures:
     """KiB for each connection that says nothing: before its login, and logged in."""
-    figures = {}
-    for figure, count, words in (
-        ("KiB for each idle connection", IDLE, ("--protocol", "pop3")),
-        ("KiB for each idle login", USERS, (*WORDS, "--users", USERS)),
-    ):
-        with generator.held(server.port, 1, *words):
-            pass  # what is allocated once
-        time.sleep(1)
-        before = server.memory()
-        with generator.held(server.port, count, *words):
-            time.sleep(1)
-            figures[figure] = (server.memory() - before) / count / 1024
-        time.sleep(1)
-    return figures
+    return {
+        "KiB for each idle connection": idle.each(server, IDLE, "--protocol", "pop3"),
+        "KiB for each idle login": idle.each(server, USERS, *WORDS, "--users", USERS),
+    }
 
 
 def mailboxes(data: Path) -> None:

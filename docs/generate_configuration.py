@@ -13,9 +13,9 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from gatepost.config import greylist, kinds, schema
-from gatepost.config.addresses import AddressList
 from gatepost.config.quantities import format_duration, parse_size
 from gatepost.config.record import check_fraction
+from gatepost.policy.addresses import AddressList
 
 TARGET = Path(__file__).parent / "configuration.md"
 

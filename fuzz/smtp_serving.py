@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import Final, TypeAlias
 
-from fuzz.measure import held
-from fuzz.origins import EVIDENCE, ORIGIN, Plan, cut
+from fuzz import serving
+from fuzz.origins import EVIDENCE, ORIGIN, Plan
 
 from gatepost.wire.smtp import reply
 from gatepost.wire.smtp.events import (
@@ -25,16 +25,12 @@ from gatepost.wire.smtp.extensions import Extensions
 from gatepost.wire.smtp.profile import ServerProfile
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.server import PlainServer, SecureServer
-from gatepost.wire.smtp.states import State
 from gatepost.wire.smtp.unprotected import UnprotectedServer
-from gatepost.wire.upgrade import PlaintextAfterUpgrade
 
-ENGINES = 4
-HELD = 3 * 12288  # the longest line of a login, a piece, and what is being said
-REPLIES = re.compile(rb"(?:[2345][0-9]{2}[ -][ -~]*\r\n)*")
-NO = Reply(451, "4.3.0", "No")
+ENGINES: Final = 4
+NO: Final = Reply(451, "4.3.0", "No")
 
-Server = PlainServer | SecureServer | UnprotectedServer
+Server: TypeAlias = PlainServer | SecureServer | UnprotectedServer
 
 
 def profiles(settings: dict[str, object]) -> tuple[ServerProfile, ServerProfile]:
@@ -61,64 +57,37 @@ def engine_of(choice: int, ours: ServerProfile, gate: ServerProfile) -> Server:
     return engine
 
 
-class Service:
-    """Answers an engine as the plan says, and writes down what happens."""
+class Service(serving.Service[Server]):
+    """What a listener does: messages are kept, logins and everything else as the plan says."""
+
+    ANSWERS = re.compile(rb"(?:[2345][0-9]{2}[ -][ -~]*\r\n)*")
+    END = Ended
 
     def __init__(self, engine: Server, plan: Plan) -> None:
-        self.engine = engine
-        self.plan = plan
+        super().__init__(engine, plan)
         self.events: list[Event] = []
         self.content = b""
         self.kept: list[bytes] = []
-        self.said = b""
-        self.asked = 0
-        self.upgraded = False
 
-    def hear(self, pieces: Iterable[bytes]) -> None:
-        """Everything up to an upgrade."""
-        before, longest = held(self.engine, self.engine.profile), 0
-        for piece in pieces:
-            longest = max(longest, len(piece))
-            self.engine.receive(piece)
-            self.run()
-            if self.upgraded:
-                return
-            assert self.engine.backlog <= 12288 + len(piece)
-        assert held(self.engine, self.engine.profile) - before <= HELD + longest
-        self.engine.receive_eof()
-        self.run()
-        assert self.upgraded or isinstance(self.events[-1], Ended)
+    def outcome(self) -> object:
+        return self.events, self.said, self.kept
 
-    def run(self) -> None:
-        while not self.upgraded and (event := self.engine.next_event()) is not None:
-            assert not self.events or not isinstance(self.events[-1], Ended)
-            if isinstance(event, Content):
-                self.content += event.data
-            else:
-                self.events.append(event)
-                if isinstance(event, ContentAborted) or (isinstance(event, ContentEnds) and event.refusal):
-                    self.content = b""  # nobody keeps it, so how much of it was reported does not matter
-                elif isinstance(event, ContentEnds):
-                    self.kept, self.content = [*self.kept, self.content], b""
-            if self.engine.waiting:
-                self.answer(event)
-        said = self.engine.outgoing()
-        assert REPLIES.fullmatch(said)
-        if not self.upgraded:
-            self.said += said
+    def note(self, event: Event) -> None:
+        if isinstance(event, Content):
+            self.content += event.data
+            return
+        self.events.append(event)
+        if isinstance(event, ContentAborted) or (isinstance(event, ContentEnds) and event.refusal):
+            self.content = b""  # nobody keeps it, so how much of it was reported does not matter
+        elif isinstance(event, ContentEnds):
+            self.kept, self.content = [*self.kept, self.content], b""
 
-    def answer(self, event: Event) -> None:
-        engine, yes = self.engine, self.plan.yes(self.asked)
-        self.asked += 1
+    def answer(self, event: Event, yes: bool) -> None:
+        engine = self.engine
         if isinstance(event, StartTLSRequested):
             assert isinstance(engine, PlainServer)
             if yes:
-                self.said += engine.outgoing()
-                self.upgraded = True
-                try:
-                    engine.grant_upgrade()
-                except PlaintextAfterUpgrade:
-                    assert engine.state is State.ENDED
+                self.upgrade(engine)
             else:
                 engine.answer(reply.TLS_UNAVAILABLE)
         elif isinstance(event, AuthRequested | AuthResponse):
@@ -140,10 +109,5 @@ class Service:
 
 
 def serve(plan: Plan, ours: ServerProfile, gate: ServerProfile) -> None:
-    """Hear it in pieces, and whole: both come to the same."""
-    heard = []
-    for pieces in (plan.pieces(), cut(plan.words, max(1, len(plan.words)))):
-        service = Service(engine_of(plan.choice, ours, gate), plan)
-        service.hear(pieces)
-        heard.append((service.events, service.said, service.kept))
-    assert heard[0] == heard[1]
+    """One session with one of the engines, in pieces, and whole."""
+    serving.serve(lambda: Service(engine_of(plan.choice, ours, gate), plan), plan.words, plan.step)

@@ -53,9 +53,6 @@ MAY_PASS = {
     "splice": {"service/gate/opaque.py"},
 }
 
-# Only these modules touch sockets or an event loop; everything above uses them.
-SOCKETS = {"socket", "select", "selectors"}
-
 
 def modules() -> list[Path]:
     return sorted(SOURCE.rglob("*.py"))

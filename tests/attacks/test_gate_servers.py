@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from tests.attacks.raw import Raw
 from tests.unit.service.gate.smtp_behind import Behind
 
 from gatepost.testing.gate import RunningGates
-
-Bad = Callable[[bytes], bytes]
 
 ENVELOPE = (b"EHLO a.example", b"MAIL FROM:<a@far.example>", b"RCPT TO:<b@near.example>")
 STEPS = {

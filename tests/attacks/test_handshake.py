@@ -8,6 +8,7 @@ import time
 
 import pytest
 from OpenSSL import SSL
+from tests.foreign_client import accept
 
 from gatepost.errors import HandshakeError, VerificationError
 from gatepost.testing.ca import TestAuthority
@@ -97,20 +98,10 @@ class TestSessionsAcrossPolicies:
         seen: list[bool] = []
         for name in (NAME, NAME, "b.example.test"):
             peer = SSL.Connection(raw)
-            peer.set_connect_state()
             peer.set_tlsext_host_name(name.encode())
             if session is not None:
                 peer.set_session(session)
-            server = server_side(contexts)
-            stream = None
-            while stream is None:
-                with contextlib.suppress(SSL.WantReadError):
-                    peer.do_handshake()
-                server.receive(peer.bio_read(65536))
-                stream = server.advance()
-                if stream is None:
-                    peer.bio_write(server.outgoing())
-            peer.bio_write(stream.outgoing())
+            stream = accept(server_side(contexts), peer)
             with contextlib.suppress(SSL.WantReadError):
                 peer.recv(1)
             session = peer.get_session()

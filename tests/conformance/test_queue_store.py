@@ -231,17 +231,6 @@ def test_leases_of_a_dead_owner_come_back_at_once(store: QueueStore) -> None:
     assert names(store.lease("new", 10, 60)) == ["m1"]
 
 
-def test_release_expired_returns_only_the_expired(store: QueueStore, clock: Clock) -> None:
-    """Leases that run are left alone."""
-    store.enqueue([message("m1"), message("m2")])
-    store.lease("a", 1, 10)
-    store.lease("b", 1, 1000)
-    assert store.release_expired() == 0
-    clock.now += 10
-    assert store.release_expired() == 1
-    assert (states(store, "m1"), states(store, "m2")) == (["queued"], ["leased"])
-
-
 def test_what_a_clock_that_was_ahead_put_off_is_due_now(store: QueueStore, clock: Clock) -> None:
     """An hour ahead, and back: a deferred recipient and a lease do not wait for that hour; what waits rightly does."""
     store.enqueue([message("m1"), message("m2"), message("m3")])
@@ -269,18 +258,6 @@ def test_next_due_is_the_first_attempt_or_expiry(store: QueueStore, clock: Clock
     assert store.next_due() == clock.now + 300
     store.settle([Settlement(first[0], delivered())])
     assert store.next_due() == clock.now + 300
-
-
-def test_destinations_due_names_those_with_due_mail(store: QueueStore, clock: Clock) -> None:
-    """The worker's plan: where to connect, page by page, and not where mail waits for later."""
-    store.enqueue([message("m1", "c.example", "a.example"), message("m2", LOCAL)])
-    store.enqueue([message("m3", "later.example")])
-    (late,) = store.lease("w", 1, 60, destination="later.example")
-    store.settle([Settlement(late, deferred("later"), clock.now + 100)])
-    assert [d.destination for d in store.destinations_due(2)] == ["a.example", "c.example"]
-    assert [d.destination for d in store.destinations_due(9, after="c.example")] == [LOCAL]
-    clock.now += 100
-    assert store.destinations_due(1, after="d")[0].due == clock.now
 
 
 def test_settle_removes_a_message_when_all_are_final(store: QueueStore) -> None:

@@ -20,7 +20,6 @@ from gatepost.testing.dns import FakeDNS
 ALICE, BOB, FRIEND = "alice@example.test", "bob@example.test", "friend@elsewhere.example"
 PASSWORD = "wonder land%1"
 StartGatepost = Callable[..., Gatepost]
-StartPostfix = Callable[..., Postfix]
 
 
 @dataclass(frozen=True, slots=True)

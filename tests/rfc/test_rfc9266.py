@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from OpenSSL import SSL
+from tests.foreign_client import accept
 
 from gatepost.testing.ca import TestAuthority
 from gatepost.testing.handshakes import server_side
@@ -23,14 +24,7 @@ def foreign_client(version: int, options: int = WITHOUT) -> tuple[SSL.Connection
     context.set_max_proto_version(version)
     context.set_options(options)
     peer = SSL.Connection(context)
-    peer.set_connect_state()
-    server, stream = server_side(CONTEXTS), None
-    while stream is None:
-        with contextlib.suppress(SSL.WantReadError):
-            peer.do_handshake()
-        server.receive(peer.bio_read(65536))
-        stream = server.advance()
-        peer.bio_write(server.outgoing() if stream is None else stream.outgoing())
+    stream = accept(server_side(CONTEXTS), peer)
     with contextlib.suppress(SSL.WantReadError):
         peer.do_handshake()
     return peer, stream

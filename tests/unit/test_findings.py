@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import tomllib
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -11,10 +10,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gatepost.certs.check import check_revocations
 from gatepost.certs.findings import examine
 from gatepost.certs.incoming import read_incoming
 from gatepost.config import load as loading
@@ -26,7 +23,7 @@ from gatepost.record.terminal import wrap
 from gatepost.sendmail.headers import addresses
 from gatepost.service.smtp.headers import Header
 from gatepost.smtp.letter import Letter
-from gatepost.testing.ca import DAY, TestAuthority
+from gatepost.testing.ca import TestAuthority
 from gatepost.tls.clients import ClientTrust
 from gatepost.tls.credential import pem_blocks
 from gatepost.tls.trust import TrustStore
@@ -66,27 +63,6 @@ def test_signature_of_an_unknown_kind_is_a_finding() -> None:
     der = authority.issue("mx.example.org").der[0]
     odd = x509.load_der_x509_certificate(der.replace(ECDSA_WITH_SHA256, bytes.fromhex("06082a8648ce3c040302")))
     assert [each.word for each in examine([odd], at=authority.now.timestamp())] == ["malformed"]
-
-
-def _revocations(issuer: bytes) -> bytes:
-    """A revocation list with these octets in place of its issuer's name, PEM."""
-    authority = TestAuthority("an authority")
-    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject)
-    builder = builder.last_update(authority.now).next_update(authority.now + DAY)
-    der = builder.sign(authority.key, SHA256()).public_bytes(Encoding.DER)
-    assert len(issuer) == len(b"an authority") and b"an authority" in der
-    body = base64.encodebytes(der.replace(b"an authority", issuer))
-    return b"-----BEGIN X509 CRL-----\n" + body + b"-----END X509 CRL-----\n"
-
-
-def test_revocation_list_with_a_damaged_name_is_refused_by_its_file(tmp_path: Path) -> None:
-    """A reload that meets one keeps what it has, and the check says what is wrong."""
-    path, authorities = tmp_path / "damaged.crl", tmp_path / "ca.pem"
-    path.write_bytes(_revocations(b"\xff" * 12))
-    authorities.write_bytes(TestAuthority().pem)
-    with pytest.raises(CertificateError, match=r"damaged\.crl"):
-        TrustStore.load(authorities, crl_file=path)
-    assert [each.word for each in check_revocations("x", path, 0.0).findings] == ["unusable"]
 
 
 def test_pem_of_beginnings_alone_is_read_once() -> None:

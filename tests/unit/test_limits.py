@@ -123,10 +123,9 @@ INSIDE = {
     "wire/pop3/exchange.py:LINE_LIMIT", "wire/pop3/reply.py:LINE_LIMIT", "wire/proxy_vectors.py:NAME_LIMIT",
     "wire/proxy_vectors.py:UNIQUE_ID_LIMIT", "wire/recipes/irc.py:_TOKEN_LIMIT", "wire/recipes/mysql.py:_VERSION_LIMIT",
     "wire/sasl/plain.py:MESSAGE_LIMIT", "wire/sasl/scram.py:NONCE_LIMIT", "wire/sasl/scram.py:SALT_LIMIT",
-    "wire/smtp/client.py:_AUTH_LINE_LIMIT", "wire/smtp/client.py:_INITIAL_LIMIT",
-    "wire/smtp/envelope.py:_ADDRESS_LIMIT", "wire/smtp/exchange.py:COMMAND_LIMIT",
-    "wire/smtp/extensions.py:_LINE_LIMIT", "wire/smtp/received.py:_WORD_LIMIT",
-    "wire/smtp/relaying.py:AUTH_LINE_LIMIT", "wire/upgrade.py:_RECORD_LENGTH_LIMIT",
+    "wire/smtp/client.py:_INITIAL_LIMIT", "wire/smtp/envelope.py:_ADDRESS_LIMIT",
+    "wire/auth_lines.py:AUTH_LINE_LIMIT", "wire/smtp/exchange.py:COMMAND_LIMIT",
+    "wire/smtp/extensions.py:_LINE_LIMIT", "wire/smtp/received.py:_WORD_LIMIT", "wire/upgrade.py:_RECORD_LENGTH_LIMIT",
 }  # fmt: skip
 
 

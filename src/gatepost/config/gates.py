@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from gatepost.config.addresses import AddressList
 from gatepost.config.kinds import (
     Addresses,
     CertificateNames,
@@ -20,6 +19,7 @@ from gatepost.config.kinds import (
     one_or_many,
 )
 from gatepost.config.listeners import Listener
+from gatepost.policy.addresses import AddressList
 
 
 class Backend(Table):

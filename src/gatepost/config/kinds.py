@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict
 
-from gatepost.config.addresses import AddressList
 from gatepost.config.endpoints import parse_bind, parse_endpoint, parse_nameserver
 from gatepost.config.entries import (
     check_addresses,
@@ -21,6 +20,7 @@ from gatepost.config.entries import (
 )
 from gatepost.config.names import check_address, check_domain
 from gatepost.config.quantities import format_duration, parse_duration, parse_size
+from gatepost.policy.addresses import AddressList
 from gatepost.policy.levels import SEATS
 
 

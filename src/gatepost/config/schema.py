@@ -17,7 +17,6 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from gatepost.config.addresses import AddressList
 from gatepost.config.combinations import impossible
 from gatepost.config.gates import Backend as Backend
 from gatepost.config.gates import Gate as Gate
@@ -53,6 +52,7 @@ from gatepost.config.listeners import default_listeners as default_listeners
 from gatepost.config.names import system_hostname
 from gatepost.config.record import Record, RecordRule
 from gatepost.config.routing import RelayDomains, Route, SenderEntries
+from gatepost.policy.addresses import AddressList
 
 SYSTEM_DATA: Final = Path("/var/lib/gatepost")
 SYSTEM_RUN: Final = Path("/run/gatepost")
@@ -320,7 +320,7 @@ class Delivery(Table):
         default=5, ge=1, le=1000, description="Outgoing connections to one destination."
     )
     messages_per_connection: Count = Field(
-        default=100, ge=1, le=100000, description="Messages over one outgoing connection before a new one is opened."
+        default=500, ge=1, le=100000, description="Messages over one outgoing connection before a new one is opened."
     )
     connect_timeout: Duration = Field(
         default=30.0, gt=0, le=3600, description="Time to wait for an outgoing connection."

@@ -17,7 +17,6 @@ from gatepost.queue.schedule import Schedule
 from gatepost.queue.states import COMMITTED, RECIPIENT, SETTLED, Moment, RecipientState, Step
 from gatepost.queue.status import (
     BackupReport,
-    DueDestination,
     MessageStatus,
     QueueCounts,
     RecipientStatus,
@@ -32,7 +31,6 @@ __all__ = [
     "SETTLED",
     "BackupReport",
     "BodyRef",
-    "DueDestination",
     "FileBody",
     "InlineBody",
     "Lease",

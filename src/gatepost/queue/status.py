@@ -1,4 +1,4 @@
-"""What the operator, and the delivery worker's planning, see of the queue."""
+"""What the operator sees of the queue."""
 
 from __future__ import annotations
 
@@ -6,18 +6,6 @@ from dataclasses import dataclass
 from typing import final
 
 from gatepost.queue.item import FileBody
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class DueDestination:
-    """A destination for which mail is waiting.
-
-    :param due: when its oldest waiting recipient became, or becomes, due.
-    """
-
-    destination: str
-    due: float
 
 
 @final

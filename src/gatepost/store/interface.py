@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gatepost.errors import StoreError
 from gatepost.queue.item import BodyRef, Lease, NewMessage, Settlement
-from gatepost.queue.status import BackupReport, DueDestination, MessageStatus, QueueCounts, Selection
+from gatepost.queue.status import BackupReport, MessageStatus, QueueCounts, Selection
 
 
 class LeaseLost(StoreError):
@@ -118,9 +118,6 @@ class QueueStore(Protocol):
         :param notes: ids of messages, and positions of recipients. Those that are gone are left alone.
         """
 
-    def release_expired(self) -> int:
-        """Return the leases that have expired; how many. ``lease`` does it too."""
-
     def bring_forward(self, wait: float, lease: float) -> int:
         """Make due now what a clock that was ahead has put off: attempts further away than any wait reaches, and leases
         that last longer than any does.
@@ -135,9 +132,6 @@ class QueueStore(Protocol):
 
     def next_due(self) -> float | None:
         """When the next recipient becomes due or the next lease expires; in the past when some are due now."""
-
-    def destinations_due(self, limit: int, *, after: str = "") -> list[DueDestination]:
-        """Destinations with waiting mail that is due, in alphabetical order behind ``after``."""
 
     def open_body(self, body: BodyRef) -> Iterator[bytes]:
         """The body's octets in pieces, with CRLF line ends.

@@ -26,7 +26,6 @@ Sender: TypeAlias = Literal["client", "server"]
 
 RECORD_LIMIT: Final = 16384 + 2048  # RFC 5246 §6.2.3, the widest
 KEPT_LIMIT: Final = 16000  # octets of a message that are kept for its details: a hello that fits one record
-FOREIGN_SHOWN: Final = 16  # octets of what is no TLS
 
 _HEADER: Final = 5
 _MESSAGE_HEADER: Final = 4

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
+from tests.foreign_client import accept
 
 from gatepost.errors import ConfigError
 from gatepost.service.certified import fingerprints
@@ -305,14 +306,7 @@ def test_renegotiation_is_refused_and_changes_no_evidence() -> None:
     server = server_side(server_contexts([SERVER], TLSProfile(maximum="TLSv1.2", client_certificate="ask"), TRUST))
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)  # not ours, which would not ask for it
     client = SSL.Connection(context)
-    client.set_connect_state()
-    stream = None
-    while stream is None:
-        with contextlib.suppress(SSL.WantReadError):
-            client.do_handshake()
-        server.receive(client.bio_read(65536))
-        stream = server.advance()
-        client.bio_write(server.outgoing() if stream is None else stream.outgoing())
+    stream = accept(server, client)
     client.do_handshake()
     before = stream.evidence
     issued = CLIENTS.issue(MAIL)

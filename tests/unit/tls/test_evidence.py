@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 from OpenSSL import SSL
+from tests.foreign_client import accept
 
 from gatepost.testing.ca import TestAuthority
 from gatepost.testing.handshakes import private_pair, server_side
 from gatepost.tls import evidence
 from gatepost.tls.contexts import ClientTLS, TLSProfile, client_context, server_contexts
-from gatepost.tls.stream import TLSStream
 from gatepost.tls.trust import TrustStore
 from gatepost.wire.upgrade import TLSEvidence
 
@@ -25,16 +23,7 @@ _NO_EXTENDED_MASTER_SECRET = 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET, ssl.h
 
 def served(context: SSL.Context) -> TLSEvidence:
     """The server's evidence of a client that is not ours."""
-    server, client = server_side(CONTEXTS), SSL.Connection(context)
-    client.set_connect_state()
-    stream: TLSStream | None = None
-    while stream is None:
-        with contextlib.suppress(SSL.WantReadError):
-            client.do_handshake()
-        server.receive(client.bio_read(65536))
-        stream = server.advance()
-        client.bio_write(server.outgoing() if stream is None else stream.outgoing())
-    return stream.evidence
+    return accept(server_side(CONTEXTS), SSL.Connection(context)).evidence
 
 
 @pytest.mark.parametrize("extended", [True, False])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
+from tests.foreign_client import accept
 
 from gatepost.errors import LocalProtocolError
 from gatepost.testing.ca import TestAuthority
@@ -227,18 +226,8 @@ def test_renegotiation_is_refused() -> None:
     """A TLS 1.2 client that asks for it gets a warning and no handshake; the stream goes on."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
-    handshake = server_side(CONTEXTS)
     peer = SSL.Connection(context)
-    peer.set_connect_state()
-    stream = None
-    while stream is None:
-        with contextlib.suppress(SSL.WantReadError):
-            peer.do_handshake()
-        handshake.receive(peer.bio_read(65536))
-        stream = handshake.advance()
-        out = handshake.outgoing() if stream is None else stream.outgoing()
-        if out:
-            peer.bio_write(out)
+    stream = accept(server_side(CONTEXTS), peer)
     peer.do_handshake()
     peer.renegotiate()
     with pytest.raises((SSL.WantReadError, SSL.Error)):

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
+from tests.foreign_client import accept
 
+from gatepost.certs.check import check_revocations
 from gatepost.errors import CertificateError, VerificationError
-from gatepost.testing.ca import Issued, TestAuthority, self_signed
+from gatepost.testing.ca import DAY, Issued, TestAuthority, self_signed
 from gatepost.testing.handshakes import client_side, server_side
 from gatepost.tls.clients import ClientTrust
 from gatepost.tls.contexts import ClientTLS, Level, TLSProfile, client_context, server_contexts
@@ -102,16 +105,9 @@ def test_server_that_asks_takes_it_for_no_proof(tmp_path: Path) -> None:
     asks = TLSProfile(client_certificate="ask")
     server = server_side(server_contexts([AUTHORITY.issue(NAME).credential], asks, trust))
     client = hostile(SSL.TLS_CLIENT_METHOD, der, OWN, tmp_path)
-    client.set_connect_state()
-    stream = None
-    while stream is None:
-        with contextlib.suppress(SSL.WantReadError):
-            client.do_handshake()
-        server.receive(client.bio_read(65536))
-        stream = server.advance()
-        client.bio_write(server.outgoing() if stream is None else stream.outgoing())
-    assert stream.evidence.peer_chain == (der,)
-    assert (stream.evidence.verification.status, stream.evidence.verification.names) == ("untrusted", ())
+    evidence = accept(server, client).evidence
+    assert evidence.peer_chain == (der,)
+    assert (evidence.verification.status, evidence.verification.names) == ("untrusted", ())
 
 
 def test_trusted_certificate_of_no_version_is_malformed() -> None:
@@ -184,3 +180,24 @@ def test_two_lists_of_names_are_malformed_even_in_a_certificate_we_trust() -> No
             (certificate.public_bytes(Encoding.DER),),
             trust=TrustStore([certificate]), names=(NAME,), purpose="server", at=time.time(),
         )  # fmt: skip
+
+
+def revocations(issuer: bytes) -> bytes:
+    """A revocation list with these octets in place of its issuer's name, PEM."""
+    authority = TestAuthority("an authority")
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject)
+    builder = builder.last_update(authority.now).next_update(authority.now + DAY)
+    der = builder.sign(authority.key, SHA256()).public_bytes(Encoding.DER)
+    assert len(issuer) == len(b"an authority") and b"an authority" in der
+    body = encodebytes(der.replace(b"an authority", issuer))
+    return b"-----BEGIN X509 CRL-----\n" + body + b"-----END X509 CRL-----\n"
+
+
+def test_revocation_list_with_a_damaged_name_is_refused_by_its_file(tmp_path: Path) -> None:
+    """A reload that meets one keeps what it has, and the check says what is wrong."""
+    path, authorities = tmp_path / "damaged.crl", tmp_path / "ca.pem"
+    path.write_bytes(revocations(b"\xff" * 12))
+    authorities.write_bytes(TestAuthority().pem)
+    with pytest.raises(CertificateError, match=r"damaged\.crl"):
+        TrustStore.load(authorities, crl_file=path)
+    assert [each.word for each in check_revocations("x", path, 0.0).findings] == ["unusable"]

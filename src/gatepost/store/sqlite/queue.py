@@ -17,7 +17,7 @@ from typing import Final
 from gatepost.queue.item import BodyRef, FileBody, InlineBody, Lease, NewMessage, QueuedMessage, Settlement
 from gatepost.queue.outcome import Result
 from gatepost.queue.states import Moment
-from gatepost.queue.status import BackupReport, DueDestination, MessageStatus, QueueCounts, Selection
+from gatepost.queue.status import BackupReport, MessageStatus, QueueCounts, Selection
 from gatepost.store.interface import LeaseLost
 from gatepost.store.sqlite import rows
 from gatepost.store.sqlite.backup import back_up
@@ -176,11 +176,6 @@ class SQLiteQueue:
         now = self._clock()
         return self._each("give_back", [(now, *_held(lease)) for lease in leases])
 
-    def release_expired(self) -> int:
-        now = self._clock()
-        ((first,),) = self._db.rows("first_expiry")
-        return 0 if first is None or first > now else self._db.write("return_expired", (now, now))
-
     def bring_forward(self, wait: float, lease: float) -> int:
         now = self._clock()
         attempts = self._db.write("attempts_brought_forward", (now, now + wait))
@@ -195,18 +190,6 @@ class SQLiteQueue:
         if due is None or expiry is None:
             return due if expiry is None else expiry  # type: ignore[no-any-return]
         return min(due, expiry)  # type: ignore[no-any-return]
-
-    def destinations_due(self, limit: int, *, after: str = "") -> list[DueDestination]:
-        now, found = self._clock(), list[DueDestination]()
-        with self._db.reading("listing destinations") as connection:
-            while len(found) < limit:
-                (after,) = connection.execute(self._db.sql["destination_after"], (after,)).fetchone()
-                if after is None:
-                    break
-                (due,) = connection.execute(self._db.sql["first_at_destination"], (after,)).fetchone()
-                if due <= now:
-                    found.append(DueDestination(after, due))
-        return found
 
     def _each(self, name: str, parameters: list[Row]) -> int:
         if not parameters:

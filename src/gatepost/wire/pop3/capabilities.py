@@ -14,7 +14,7 @@ class Capabilities:
     :param known: whether CAPA was understood.
     """
 
-    __slots__ = ("known", "pipelining", "resp_codes", "sasl", "stls", "tags", "top", "uidl", "user", "utf8")
+    __slots__ = ("known", "pipelining", "sasl", "stls", "tags", "top", "uidl", "user", "utf8")
 
     def __init__(self, lines: Iterable[str], *, known: bool = True) -> None:
         self.known: Final = known
@@ -30,7 +30,6 @@ class Capabilities:
         self.top: Final = "TOP" in self.tags
         self.uidl: Final = "UIDL" in self.tags
         self.pipelining: Final = "PIPELINING" in self.tags
-        self.resp_codes: Final = "RESP-CODES" in self.tags
         self.utf8: Final = "UTF8" in self.tags
 
     def __repr__(self) -> str:

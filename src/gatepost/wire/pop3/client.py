@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, final
 
 from gatepost.errors import GatepostError, LocalProtocolError, RemoteProtocolError
+from gatepost.wire.auth_lines import auth_command, response_line
 from gatepost.wire.dialogue import Dialogue, Send, upgrade
 from gatepost.wire.machine import Table
 from gatepost.wire.pop3.capabilities import Capabilities
@@ -23,10 +24,8 @@ from gatepost.wire.pop3.exchange import (
     COMMAND_LIMIT,
     Exchange,
     Sink,
-    auth_command,
     challenge_of,
     checked_number,
-    response_line,
 )
 from gatepost.wire.pop3.refusals import (
     AuthenticationRefused,

@@ -18,7 +18,6 @@ from gatepost.wire.framing import LineFault, LineFramer
 from gatepost.wire.pop3.content import ContentReader
 from gatepost.wire.pop3.refusals import ConnectionLost, MalformedReply, UnexpectedReply
 from gatepost.wire.pop3.reply import Reply
-from gatepost.wire.smtp.exchange import command
 from gatepost.wire.smtp.replies import printable
 
 LINE_LIMIT: Final = 12288  # octets; RFC 1939 §3 asks for 512, a SASL challenge may need more (profile.AUTH_LIMIT)
@@ -164,30 +163,6 @@ def checked_number(number: int, least: int = 1) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= 9_999_999_999:
         raise LocalProtocolError(f"{number!r} cannot stand in a POP3 command")
     return number
-
-
-def auth_command(name: str, initial: bytes | None) -> bytes:
-    """AUTH with or without an initial response (RFC 5034 §4).
-
-    :raises LocalProtocolError: for a name that no mechanism has, or a response that is too long for a line.
-    """
-    if not re.fullmatch(r"[A-Z0-9_-]{1,20}", name):  # RFC 4422 §3.1
-        raise LocalProtocolError("no mechanism has such a name")
-    if initial is None:
-        return command(f"AUTH {name}")
-    encoded = binascii.b2a_base64(initial, newline=False).decode("ascii")
-    return command(f"AUTH {name} {encoded or '='}", limit=LINE_LIMIT)  # "=" is the empty initial response
-
-
-def response_line(response: bytes) -> bytes:
-    """The answer to a challenge, as a line.
-
-    :raises LocalProtocolError: when it is too long for one.
-    """
-    line = binascii.b2a_base64(response, newline=False) + b"\r\n"
-    if len(line) > LINE_LIMIT:
-        raise LocalProtocolError("a SASL response is longer than a line may be")
-    return line
 
 
 def challenge_of(encoded: bytes) -> bytes:

@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import Final, final
 
 from gatepost.errors import LocalProtocolError
+from gatepost.wire.auth_lines import auth_command, response_line
 from gatepost.wire.dialogue import Dialogue
 from gatepost.wire.pop3.content import ContentReader
 from gatepost.wire.pop3.exchange import (
     COMMAND_LIMIT,
     Exchange,
-    auth_command,
     challenge_of,
-    response_line,
 )
 from gatepost.wire.pop3.reply import Reply
 from gatepost.wire.pop3.timeouts import ClientTimeouts

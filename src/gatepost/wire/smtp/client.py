@@ -10,12 +10,12 @@ which nothing can be begun, and the caller closes the connection.
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, final, overload
 
 from gatepost.errors import GatepostError, LocalProtocolError
+from gatepost.wire.auth_lines import auth_command, response_line
 from gatepost.wire.dialogue import Dialogue, Send, upgrade
 from gatepost.wire.machine import Table
 from gatepost.wire.smtp.capabilities import Capabilities, listed
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 HELLO_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?|\[[A-Za-z0-9.:]{1,60}\]")
 _QUIT: Final = b"QUIT\r\n"
 _STARTTLS: Final = b"STARTTLS\r\n"
-_AUTH_LINE_LIMIT: Final = 12288  # RFC 4954 §4
 _INITIAL_LIMIT: Final = 360  # octets that still fit, in base64, on a command line of 512 (RFC 4954 §4)
 _AUTH_ROUNDS: Final = 8  # no mechanism of ours asks for more than two
 
@@ -348,17 +347,18 @@ class SecureClient(_Client):
         """
         after = self._enter(Trigger.AUTH)
         initial = mechanism.initial()
-        reply = yield from self._auth_line(self._auth_command(mechanism.name, initial))
-        if initial is not None and len(initial) > _INITIAL_LIMIT and reply.code == 334:
+        withheld = initial if initial is not None and len(initial) > _INITIAL_LIMIT else None
+        reply = yield from self._auth_line(auth_command(mechanism.name, initial if withheld is None else None))
+        if withheld is not None and reply.code == 334:
             if reply.text != "":
                 raise UnexpectedReply("the server asks before it was told")
-            reply = yield from self._auth_line(_encode(initial))
+            reply = yield from self._auth_line(response_line(withheld))
         rounds = 0
         while reply.code == 334:
             rounds += 1
             if rounds > _AUTH_ROUNDS:
                 raise UnexpectedReply("the server does not stop asking")
-            reply = yield from self._auth_line(_encode(mechanism.respond(challenge(reply))))
+            reply = yield from self._auth_line(response_line(mechanism.respond(challenge(reply))))
         if reply.code >= 400:
             self._leave(Phase.READY, reply)
             raise AuthenticationRefused(reply)
@@ -370,21 +370,6 @@ class SecureClient(_Client):
 
     def _auth_line(self, line: bytes) -> Dialogue[Reply]:
         return (yield from self._exchange.ask(line, self._timeouts.authenticate, "reply to AUTH", secret=True))
-
-    def _auth_command(self, name: str, initial: bytes | None) -> bytes:
-        if not re.fullmatch(r"[A-Z0-9_-]{1,20}", name):  # RFC 4422 §3.1
-            raise LocalProtocolError("no mechanism has such a name")
-        if initial is None or len(initial) > _INITIAL_LIMIT:
-            return command(f"AUTH {name}")
-        encoded = binascii.b2a_base64(initial, newline=False).decode("ascii")
-        return command(f"AUTH {name} {encoded or '='}")  # RFC 4954 §4: "=" is the empty initial response
-
-
-def _encode(response: bytes) -> bytes:
-    line = binascii.b2a_base64(response, newline=False) + b"\r\n"
-    if len(line) > _AUTH_LINE_LIMIT:
-        raise LocalProtocolError("a SASL response is longer than a line may be (RFC 4954 §4)")
-    return line
 
 
 @overload

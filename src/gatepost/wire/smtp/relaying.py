@@ -15,19 +15,18 @@ import re
 from typing import Final, final
 
 from gatepost.errors import LocalProtocolError
+from gatepost.wire.auth_lines import AUTH_LINE_LIMIT, auth_command
 from gatepost.wire.dialogue import Dialogue, Send
 from gatepost.wire.smtp.capabilities import Capabilities
 from gatepost.wire.smtp.envelope import xtext
 from gatepost.wire.smtp.events import Mail, Recipient
-from gatepost.wire.smtp.exchange import COMMAND_LIMIT, Exchange, command
+from gatepost.wire.smtp.exchange import Exchange, command
 from gatepost.wire.smtp.refusals import UnexpectedReply
 from gatepost.wire.smtp.reply import Reply
 from gatepost.wire.smtp.stuffing import END_OF_DATA, Stuffer
 from gatepost.wire.smtp.timeouts import ClientTimeouts
 
-AUTH_LINE_LIMIT: Final = 12288  # RFC 4954 §4
 _VERB: Final = re.compile(r"[A-Z]{3,12}")
-_MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 §3.1
 
 
 def mail_command(mail: Mail, listed: Capabilities) -> str:
@@ -158,12 +157,7 @@ class Relaying:
 
         :param initial: the initial response, decoded; None when there is none.
         """
-        if not _MECHANISM.fullmatch(mechanism):
-            raise LocalProtocolError("no mechanism has such a name")
-        words = f"AUTH {mechanism}"
-        if initial is not None:
-            words += f" {binascii.b2a_base64(initial, newline=False).decode('ascii') or '='}"
-        return (yield from self._auth(command(words, limit=max(AUTH_LINE_LIMIT, COMMAND_LIMIT))))
+        return (yield from self._auth(auth_command(mechanism, initial)))
 
     def respond(self, response: bytes) -> Dialogue[Reply]:
         """The answer to a challenge: as ``authenticate``."""

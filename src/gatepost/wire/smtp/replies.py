@@ -19,6 +19,7 @@ LINES_LIMIT: Final = 512  # of one reply
 OCTETS_LIMIT: Final = 65536  # of one reply
 USUAL_LENGTH: Final = 128  # octets; longer lines are not remembered
 SOLE_LENGTH: Final = 1024  # octets of a reply that came by itself; longer ones are not remembered
+_CHALLENGE: Final = b"334"  # RFC 4954 §4: said to one login alone, so never remembered
 
 # RFC 5321 §4.2: Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF.
 # The second digit is wider than the grammar's 0 to 5: codes such as 571 are in use. RFC 2034 §4: the enhanced code.
@@ -82,7 +83,7 @@ class ReplyReader:
 
     def receive(self, data: bytes) -> None:
         """Take what was read."""
-        if self.pending or len(data) > SOLE_LENGTH:
+        if self.pending or len(data) > SOLE_LENGTH or data.startswith(_CHALLENGE):
             self.receive_lines(data)
         else:
             self._sole = data
@@ -123,7 +124,8 @@ class ReplyReader:
             if isinstance(line, LineFault):
                 raise MalformedReply(f"a reply is malformed: {line.value}")
             if line[3:4] != b"-" and not self._lines:
-                return _usual_reply(line) if len(line) <= USUAL_LENGTH else _reply(line)
+                usual = len(line) <= USUAL_LENGTH and not line.startswith(_CHALLENGE)
+                return _usual_reply(line) if usual else _reply(line)
             if self._add(line):
                 return self._finish()
         return None

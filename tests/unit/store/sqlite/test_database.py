@@ -208,7 +208,6 @@ def test_reading_sees_one_moment(tmp_path: Path) -> None:
         ("due", (0, 1), "recipient_due"),
         ("due_at_destination", ("x", 0, 1), "recipient_destination"),
         ("destination_after", ("x",), "recipient_destination"),
-        ("first_at_destination", ("x",), "recipient_destination"),
         ("first_due", (), "recipient_due"),
         ("first_expiry", (), "recipient_leased"),
         ("return_expired", (0, 0), "recipient_leased"),

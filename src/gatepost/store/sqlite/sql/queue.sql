@@ -38,10 +38,6 @@ LIMIT ?
 SELECT min(destination) FROM recipient
 WHERE state IN ('queued', 'deferred') AND destination > ?
 
--- name: first_at_destination
-SELECT min(next_attempt) FROM recipient
-WHERE state IN ('queued', 'deferred') AND destination = ?
-
 -- name: first_due
 SELECT min(next_attempt) FROM recipient
 WHERE state IN ('queued', 'deferred')
