@@ -19,6 +19,7 @@ read goes on where it stood; one that is cancelled in ``upgrade`` or ``run`` lea
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Final, Generic, Literal, TypeVar, final, overload
@@ -136,8 +137,19 @@ class _Connection:
         self._wire.abort()
 
     async def _read(self, dialogue: Dialogue[bytes], timeout: float | None) -> bytes:
+        taken = b""
+
+        def reading() -> Dialogue[None]:
+            nonlocal taken
+            taken = yield from dialogue
+
         with self._standing.reading():
-            return await self._wire.run(dialogue, seconds=patience(timeout, self._seconds))
+            try:
+                await self._wire.run(reading(), seconds=patience(timeout, self._seconds))
+            except asyncio.CancelledError:
+                self._inbox.give_back(taken)  # it had come, and the reader was cancelled before he got it
+                raise
+        return taken
 
 
 @final

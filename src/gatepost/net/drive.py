@@ -213,6 +213,8 @@ class Wire:
         finally:
             if self._dialogue is dialogue:  # the task that awaited its end was cancelled
                 self._drop()
+            elif outcome.done() and not outcome.cancelled():
+                outcome.exception()  # it was cancelled when the end had come: that nobody hears of it is no mistake
 
     def begin(
         self,

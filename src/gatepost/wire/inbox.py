@@ -85,6 +85,11 @@ class Inbox:
             )
         return self._take(end + 1)
 
+    def give_back(self, octets: bytes) -> None:
+        """Put what a dialogue took in front again: whoever asked for it was broken off before he got it."""
+        self._octets[:0] = octets
+        self._scanned = 0
+
     def feed(self, dialogue: Dialogue[T]) -> Dialogue[T]:
         """Run a dialogue that hears first what was read ahead, then the network. It may not upgrade.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import socket
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ import pytest
 from tests.unit.connecting.peers import SECONDS, Server, Talker, no_new_descriptors
 
 import gatepost
+import gatepost.connecting
 from gatepost.errors import LocalProtocolError
+from gatepost.net.drive import Wire
+from gatepost.net.transport import Transport
+from gatepost.wire.recipes.recipe import ClientTerms
+from gatepost.wire.upgrade import Origin
 
 ROUNDS = 150
 
@@ -118,6 +124,27 @@ def test_cancelled_reads_lose_nothing(tmp_path: Path, private: bool) -> None:
 
     with Server(script, tmp_path) as server:
         assert asyncio.run(main()) > 0
+
+
+def test_reader_that_is_cancelled_when_its_line_has_come_loses_nothing() -> None:
+    """Between the moment the octets come and the reader's next turn, too."""
+
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            loop = asyncio.get_running_loop()
+            wire = Wire(loop, Transport(loop, ours), Origin(("", 0), ("", 0), "test", 0.0, "c"))
+            plain = gatepost.connecting.PlainConnection(wire, SECONDS, ClientTerms())
+            task = asyncio.create_task(plain.readline())
+            await asyncio.sleep(0)
+            wire.data_received(b"one\ntwo\n")
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert [await plain.readline(), await plain.readline()] == [b"one\n", b"two\n"]
+            wire.abort()
+
+    asyncio.run(main())
 
 
 def test_cancelled_connect_leaves_nothing(tmp_path: Path) -> None:

@@ -21,6 +21,16 @@ def driver(said: bytes, cuts: int | None = None) -> MemoryDriver:
     return MemoryDriver(ScriptedPeer((b"", said), (b"", CLOSE)), chunks=cuts)
 
 
+def test_what_is_given_back_is_read_next() -> None:
+    """In front of what came behind it, whatever of it was looked at before."""
+    run, inbox = driver(WORDS), Inbox()
+    line = run.run(inbox.readline(100, 1))
+    inbox.give_back(line)
+    assert run.run(inbox.read_exactly(len(WORDS), 1)) == WORDS
+    inbox.give_back(b"")
+    assert not inbox
+
+
 @given(st.integers(1, 30), st.lists(st.sampled_from(["read", "exactly", "line"]), max_size=12))
 def test_every_octet_is_read_once_whatever_the_cuts(cuts: int, ways: list[str]) -> None:
     """Mixed ways of reading lose nothing and repeat nothing."""
