@@ -117,7 +117,8 @@ def teardown() -> None:
     root.setLevel(logging.WARNING)
     logging.captureWarnings(False)
     _state.drop_counter = None
-    _state.name = ""
+    _state.format, _state.journal, _state.threshold = "text", False, SEVERITIES["info"]
+    identify("")
 
 
 def identify(name: str, *, drop_counter: Callable[[int], None] | None = None) -> None:

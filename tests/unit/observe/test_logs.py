@@ -315,3 +315,13 @@ def test_log_and_standard_output_in_one_file_do_not_overwrite_each_other(tmp_pat
         subprocess.run([sys.executable, "-c", program], stdout=out, stderr=out, check=True)
     lines = file.read_text().splitlines()
     assert len(lines) == 3 and "one.two" in lines[0] and lines[1] == "printed" and "three.four" in lines[2]
+
+
+def test_teardown_leaves_nothing_of_the_setup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines are plain again, and all of them are said."""
+    with (tmp_path / "log").open("wb") as out:
+        logs.setup("json", descriptor=out.fileno(), level="error")
+        logs.identify("mx/0")
+        logs.teardown()
+    logs.event("smtp.session", messages=1)
+    assert re.search(r"Z gatepost\[[0-9]+\] smtp\.session messages=1\n$", capsys.readouterr().err)
