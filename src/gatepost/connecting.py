@@ -120,7 +120,7 @@ class _Connection:
                 return await self._wire.run(
                     self._inbox.feed(dialogue), seconds=math.inf if timeout is None else patience(timeout, 0)
                 )
-            except Exception:
+            except Exception:  # the dialogue is over, the connection is not
                 raise
             except BaseException:  # broken off: nobody knows what the peer will say next, and to what
                 self._abort()

@@ -102,7 +102,7 @@ def _alone(policy: OutboundPolicy, own: dict[str, object]) -> ClientHandshake:
         made["maximum"] = None
     if "maximum" in own and "minimum" not in own:
         made["minimum"] = "TLSv1.2"
-    return ClientHandshake(**made)  # type: ignore[arg-type]
+    return ClientHandshake(**made)  # type: ignore[arg-type]  # values of its own fields, by name
 
 
 def _level(value: object, otherwise: Level) -> Level:

@@ -199,7 +199,7 @@ class Caller(_Base[K]):
                     wire.close()
 
     async def __aenter__(self: S) -> S:
-        await self.connect()  # type: ignore[attr-defined]
+        await self.connect()  # type: ignore[attr-defined]  # each client has its own
         return self
 
     async def __aexit__(
@@ -260,7 +260,7 @@ class BlockingCaller(_Base[K]):
                 wire.close()
 
     def __enter__(self: S) -> S:
-        self.connect()  # type: ignore[attr-defined]
+        self.connect()  # type: ignore[attr-defined]  # each client has its own
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
